@@ -1,0 +1,145 @@
+"""Checkpoints in SQLite, for synchronous and asynchronous runs alike, with personal data masked before it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from freehold.errors import StorageError
+
+__all__ = ["MaskingSerializer", "SqliteCheckpointer"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class MaskingSerializer(JsonPlusSerializer):
+    """Mask the text of user messages on its way into a checkpoint.
+
+    LangGraph stores a run's input before its first node runs, so a node alone cannot keep personal data off the disk. Works
+    with any checkpointer: pass it as `serde`.
+
+    Args:
+        mask: Gives the masked form of a text; the masked form of a masked text must be itself.
+    """
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        super().__init__()
+        self._mask = lru_cache(maxsize=1024)(mask)
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """Serialize with user messages masked."""
+        return super().dumps_typed(self._masked(obj))
+
+    def _masked(self, value: Any) -> Any:
+        match value:
+            case HumanMessage():
+                content = self._content(value.content)
+                return value if content == value.content else value.model_copy(update={"content": content})
+            case {"role": "user" | "human", "content": content} | {"type": "human", "content": content}:
+                return {**value, "content": self._content(content)}
+            case ("user" | "human" as role, str(text)):
+                return type(value)((role, self._mask(text)))
+            case {"messages": str(text)}:
+                return {**value, "messages": self._mask(text)}
+            case {"messages": messages}:
+                return {**value, "messages": self._masked(messages)}
+            case {"__start__": given}:
+                return {**value, "__start__": self._masked(given)}
+            case {"channel_values": channels}:
+                return {**value, "channel_values": self._masked(channels)}
+            case list():
+                return [self._masked(item) for item in value]
+            case _:
+                return value
+
+    def _content(self, content: Any) -> Any:
+        if isinstance(content, str):
+            return self._mask(content)
+        if not isinstance(content, list):
+            return content
+        return [
+            {**part, "text": self._mask(part["text"])}
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+            else self._mask(part)
+            if isinstance(part, str)
+            else part
+            for part in content
+        ]
+
+
+class SqliteCheckpointer(SqliteSaver):
+    """LangGraph's SQLite checkpointer with write-ahead log and `synchronous=NORMAL`, its asynchronous half on a thread of its own.
+
+    LangGraph ships one class for `invoke` and another for `ainvoke`; a graph that serves both needs one that does both.
+
+    Args:
+        path: The database file.
+        mask: Masks personal data in user messages; None stores them as they are.
+
+    Raises:
+        StorageError: The database cannot be opened.
+    """
+
+    def __init__(self, path: Path, mask: Callable[[str], str] | None = None) -> None:
+        try:
+            connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA secure_delete=ON")
+            super().__init__(connection, serde=MaskingSerializer(mask) if mask else JsonPlusSerializer())
+            self.setup()
+        except sqlite3.Error as error:
+            raise StorageError(f"The checkpoints in {path} cannot be opened: {error}.") from error
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="freehold-checkpoints")
+
+    def close(self) -> None:
+        """Finish waiting writes and close the database."""
+        self._executor.shutdown(wait=True)
+        self.conn.close()
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:  # noqa: D102 - as in the base class
+        return await self._in_thread(self.get_tuple, config)
+
+    async def alist(  # noqa: D102
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        found = await self._in_thread(lambda: list(self.list(config, filter=filter, before=before, limit=limit)))
+        for item in found:
+            yield item
+
+    async def aput(  # noqa: D102
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return await self._in_thread(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(  # noqa: D102
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await self._in_thread(self.put_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:  # noqa: D102
+        await self._in_thread(self.delete_thread, thread_id)

@@ -1,0 +1,141 @@
+"""Every error that Freehold raises on purpose.
+
+    FreeholdError
+    ├── UserError                    the caller can mend it: the command line prints it and exits with 2
+    │   ├── SettingsError            a setting has a value that cannot be used
+    │   ├── WorkspaceError           the workspace folder cannot be opened
+    │   │   └── WorkspaceLockedError     another process owns it
+    │   ├── ModelFileError           the file is missing, truncated, or not a GGUF
+    │   ├── ContextLengthError       the prompt does not fit the model's context
+    │   ├── DocumentError            a document, or the folder of documents, cannot be read
+    │   └── ScopeError               a user, agent, session or tenant id that cannot be used as a scope
+    ├── InferenceError               the model failed while it ran
+    │   └── EngineBusyError          the engine's queue is full
+    ├── StorageError                 a store failed: disk full, damaged, or closed
+    ├── GuardrailError               a rail could not be built or run; runs treat it as a block
+    └── NetworkRefusedError          something tried to connect to a host that is not allowed
+
+A message says what happened, with which value, and what to do. None of these inherits from `ValueError`, `RuntimeError`
+or `OSError`: LangGraph's default retry policy would then never retry them.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ContextLengthError",
+    "DocumentError",
+    "EngineBusyError",
+    "FreeholdError",
+    "GuardrailError",
+    "InferenceError",
+    "ModelFileError",
+    "NetworkRefusedError",
+    "ScopeError",
+    "SettingsError",
+    "StorageError",
+    "UserError",
+    "WorkspaceError",
+    "WorkspaceLockedError",
+]
+
+
+class FreeholdError(Exception):
+    """Base of every error that Freehold raises on purpose."""
+
+
+class UserError(FreeholdError):
+    """The caller can mend it; the command line prints the message and exits with 2."""
+
+
+class SettingsError(UserError):
+    """A setting has a value that cannot be used."""
+
+
+class WorkspaceError(UserError):
+    """The workspace folder cannot be opened."""
+
+
+class WorkspaceLockedError(WorkspaceError):
+    """Another process owns the workspace.
+
+    Args:
+        folder: The workspace folder.
+        pid: The owner's process id, or None where it is not known.
+    """
+
+    def __init__(self, folder: object, pid: int | None) -> None:
+        owner = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"The workspace {folder} is in use by {owner}. Close that process, or choose another folder with FREEHOLD_HOME."
+        )
+        self.pid = pid
+
+
+class ModelFileError(UserError):
+    """The model file is missing, truncated, or not a GGUF."""
+
+
+class ContextLengthError(UserError):
+    """The prompt does not fit the model's context.
+
+    Args:
+        prompt_tokens: Tokens in the prompt.
+        context_length: Tokens that the context holds.
+    """
+
+    def __init__(self, prompt_tokens: int, context_length: int) -> None:
+        super().__init__(
+            f"The prompt has {prompt_tokens} tokens and the model's context holds {context_length}. "
+            "Shorten the message or load a model with a longer context."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context_length = context_length
+
+
+class DocumentError(UserError):
+    """A document, or the folder of documents, cannot be read."""
+
+
+class ScopeError(UserError):
+    """A user, agent, session or tenant id that cannot be used as a scope."""
+
+
+class InferenceError(FreeholdError):
+    """The model failed while it ran."""
+
+
+class EngineBusyError(InferenceError):
+    """The engine's queue is full.
+
+    Args:
+        queued: Requests that wait already.
+    """
+
+    def __init__(self, queued: int) -> None:
+        super().__init__(f"The inference queue is full: {queued} requests wait. Try again later, or raise its size.")
+        self.queued = queued
+
+
+class StorageError(FreeholdError):
+    """A store failed: disk full, damaged, or closed."""
+
+
+class GuardrailError(FreeholdError):
+    """A rail could not be built or run; runs treat it as a block."""
+
+
+class NetworkRefusedError(FreeholdError):
+    """Something tried to connect to a host that is not allowed.
+
+    Args:
+        host: The address that was asked for.
+        caller: The code that asked, as `file:line`.
+    """
+
+    def __init__(self, host: str, caller: str) -> None:
+        super().__init__(
+            f"{caller} tried to connect to {host}; Freehold allows loopback only. "
+            "Add the host to FREEHOLD_ALLOWED_HOSTS if that is what you want."
+        )
+        self.host = host
+        self.caller = caller

@@ -1,0 +1,131 @@
+"""Prometheus metrics, in base units and by Prometheus's naming rules, under the prefix `freehold_`.
+
+They live in prometheus_client's default registry, which the LangGraph server exposes at `/metrics`. Each function makes its
+metric on first use, so that importing Freehold does not load prometheus_client.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Gauge, Histogram
+
+__all__ = [
+    "active_sessions",
+    "cache_lookups",
+    "errors",
+    "guardrail_verdicts",
+    "node_errors",
+    "node_seconds",
+    "queries_processed",
+    "request_seconds",
+    "requests",
+    "retrieval_seconds",
+    "tokens_generated",
+    "tokens_per_second",
+    "watch_process",
+]
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    from prometheus_client import Counter
+
+    return Counter(f"freehold_{name}", text, labels)
+
+
+def _gauge(name: str, text: str) -> Gauge:
+    from prometheus_client import Gauge
+
+    return Gauge(f"freehold_{name}", text)
+
+
+def _histogram(name: str, text: str, *labels: str) -> Histogram:
+    from prometheus_client import Histogram
+
+    return Histogram(f"freehold_{name}", text, labels, buckets=_BUCKETS)
+
+
+@cache
+def requests() -> Counter:
+    """Runs of a graph that started, by graph."""
+    return _counter("requests_total", "Runs of a graph that started.", "graph")
+
+
+@cache
+def errors() -> Counter:
+    """Runs that ended with an error, by graph and kind of error."""
+    return _counter("errors_total", "Runs of a graph that ended with an error.", "graph", "error")
+
+
+@cache
+def queries_processed() -> Counter:
+    """Questions answered to the end, by route."""
+    return _counter("queries_processed_total", "Questions that were answered, from the cache or anew.", "route")
+
+
+@cache
+def request_seconds() -> Histogram:
+    """Response latency: seconds from question to answer, by graph."""
+    return _histogram("request_duration_seconds", "Seconds from question to answer.", "graph")
+
+
+@cache
+def active_sessions() -> Gauge:
+    """Runs in flight."""
+    return _gauge("active_sessions", "Runs in flight.")
+
+
+@cache
+def tokens_generated() -> Counter:
+    """Tokens that local models generated, by model."""
+    return _counter("tokens_generated_total", "Tokens that local models generated.", "model")
+
+
+@cache
+def tokens_per_second() -> Gauge:
+    """Token rate of the newest generation."""
+    return _gauge("token_rate_tokens_per_second", "Tokens per second of the newest generation.")
+
+
+@cache
+def retrieval_seconds() -> Histogram:
+    """Seconds per retrieval."""
+    return _histogram("retrieval_duration_seconds", "Seconds per retrieval of passages.")
+
+
+@cache
+def node_seconds() -> Histogram:
+    """Seconds per node."""
+    return _histogram("node_duration_seconds", "Seconds in a node.", "node")
+
+
+@cache
+def node_errors() -> Counter:
+    """Exceptions that left a node."""
+    return _counter("node_errors_total", "Exceptions that left a node.", "node")
+
+
+@cache
+def cache_lookups() -> Counter:
+    """Lookups in the response cache, by tier and outcome."""
+    return _counter("cache_lookups_total", "Lookups in the response cache.", "tier", "outcome")
+
+
+@cache
+def guardrail_verdicts() -> Counter:
+    """Verdicts of guardrails, by surface, rail and decision."""
+    return _counter("guardrail_verdicts_total", "Verdicts of guardrails.", "surface", "rail", "decision")
+
+
+@cache
+def watch_process() -> Gauge:
+    """Resident memory of this process, read when it is scraped."""
+    from freehold.process import resident_bytes
+
+    gauge = _gauge("resident_memory_bytes", "Resident memory of this process.")
+    gauge.set_function(resident_bytes)
+    return gauge

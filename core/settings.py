@@ -1,0 +1,114 @@
+"""Settings: from arguments, the environment (`FREEHOLD_*`), `./freehold.toml` and `<home>/freehold.toml`, in this order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from freehold.errors import SettingsError
+
+__all__ = ["Settings"]
+
+_HOME = "~/.freehold"
+
+
+class Settings(BaseSettings):
+    """Everything that can be chosen about a workspace; each field is `FREEHOLD_<NAME>` in the environment.
+
+    Example:
+        >>> Settings.load(home="/tmp/freehold", cache_threshold=0.95).cache_threshold
+        0.95
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FREEHOLD_", extra="forbid", frozen=True)
+
+    home: Path = Path(_HOME)
+    """The workspace folder."""
+    model: Path | None = None
+    """A GGUF file of a language model; None is the demonstration model that ships with Freehold."""
+    embedding_model: Path | None = None
+    """A GGUF file of an embedding model; None is all-MiniLM-L6-v2."""
+    context_length: int | None = Field(default=None, ge=256)
+    """Tokens of context; None is the model's own, at most 8,192."""
+    threads: int | None = Field(default=None, ge=1)
+    """Threads for llama.cpp; None is one for each core."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Most tokens in an answer."""
+    queue_size: int = Field(default=128, ge=1)
+    """Requests that may wait for the language model."""
+    qdrant_url: str | None = None
+    """A Qdrant server for documents, memories and the semantic cache; None is embedded Qdrant in the workspace."""
+    redis_url: str | None = None
+    """A Redis server for cached answers; None is SQLite in the workspace."""
+    guardrails: Path | None = None
+    """A folder with a NeMo Guardrails configuration; None is the one that ships with Freehold."""
+    mask_personal_data: bool = True
+    """Mask e-mail addresses, card numbers and the like in the user's messages before anything is stored."""
+    passages: int = Field(default=4, ge=1, le=50)
+    """Passages that an answer may draw on."""
+    passage_threshold: float = Field(default=0.25, ge=0, le=1)
+    """Least cosine similarity of a passage to the question."""
+    memories: int = Field(default=5, ge=1, le=50)
+    """Memories that an answer may draw on."""
+    memory_threshold: float = Field(default=0.2, ge=0, le=1)
+    """Least cosine similarity of a memory to the question."""
+    cache_threshold: float = Field(default=0.95, ge=0, le=1)
+    """Least cosine similarity at which the semantic cache answers."""
+    cache_ttl_seconds: int = Field(default=7 * 24 * 3600, ge=1)
+    """How long a cached answer lives."""
+    route_threshold: float = Field(default=0.5, ge=0, le=1)
+    """Least cosine similarity to a route's examples at which the route is taken."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts beyond loopback that this process may connect to, separated by commas; `*` is every host."""
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(host.strip() for host in value.split(",") if host.strip()) if isinstance(value, str) else value
+
+    @field_validator("home", "model", "embedding_model", "guardrails", mode="after")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value is not None else None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, `./freehold.toml`, `<home>/freehold.toml`."""
+        home = init_settings().get("home") or os.environ.get("FREEHOLD_HOME") or _HOME
+        files = [Path("freehold.toml"), Path(home).expanduser() / "freehold.toml"]
+        return (init_settings, env_settings, *(TomlConfigSettingsSource(settings_cls, file) for file in files))
+
+    @classmethod
+    def load(cls, **values: Any) -> Self:
+        """Read the settings; an argument that is None counts as not given.
+
+        Raises:
+            SettingsError: A value, or a name in `freehold.toml`, cannot be used.
+        """
+        try:
+            return cls(**{name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}={problem.get('input')!r}: {problem['msg']}"
+                for problem in error.errors()
+            )
+            raise SettingsError(f"Settings cannot be used: {problems}.") from error
+        except ValueError as error:  # a freehold.toml that is not TOML
+            raise SettingsError(f"freehold.toml cannot be read: {error}.") from error

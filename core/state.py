@@ -1,0 +1,132 @@
+"""The typed state that Freehold's nodes read and write: plain JSON values, so that every checkpoint can be read back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from typing_extensions import NotRequired, TypedDict
+
+__all__ = [
+    "AssistantState",
+    "CacheOutcome",
+    "Citation",
+    "Decision",
+    "Memory",
+    "Passage",
+    "VerdictRecord",
+    "append",
+]
+
+
+class Decision(TypedDict):
+    """What a node decided in this turn, and on which evidence."""
+
+    node: str
+    """Name of the node, such as `lookup_cache`."""
+    decision: str
+    """One word: `allowed`, `refused`, `masked`, `hit`, `miss`, `documents`, `stored`, ..."""
+    reason: str
+    """One sentence for a person."""
+    score: NotRequired[float | None]
+    """What was measured, where something was: a cosine similarity, a share, a count."""
+    threshold: NotRequired[float | None]
+    """What the score was held against, in the same unit."""
+    milliseconds: NotRequired[float]
+    """Wall-clock time in the node."""
+    details: NotRequired[dict[str, Any]]
+    """Further evidence, plain JSON."""
+
+
+class Passage(TypedDict):
+    """A piece of a document."""
+
+    id: str
+    text: str
+    source: str
+    """Path of the file, as it was ingested."""
+    heading: str
+    """Headings above the passage, outermost first, joined by " > "; empty where there are none."""
+    page: int | None
+    """Page, from 1, where the file has pages."""
+    start: int
+    """Offset of the passage's first character in the document's text."""
+    end: int
+    """Offset behind its last character."""
+    score: float
+    """Similarity to the question; see the retriever for its scale."""
+
+
+class Citation(TypedDict):
+    """A passage that the answer quotes or relies on."""
+
+    number: int
+    """The number in the answer's `[n]`."""
+    source: str
+    passage: str
+    """Id of the passage."""
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+
+
+class Memory(TypedDict):
+    """A fact about the user, from long-term memory."""
+
+    id: str
+    text: str
+    score: float
+    """Cosine similarity to the question, 0 to 1."""
+    created_at: str
+    """ISO 8601, UTC."""
+
+
+class CacheOutcome(TypedDict):
+    """What the response cache did in this turn."""
+
+    outcome: Literal["hit", "miss", "skipped", "error"]
+    tier: str | None
+    """Tier that answered: `exact` or `semantic`."""
+    situation: dict[str, str] | None
+    """What the answer depends on besides the question, as it was when the cache was asked."""
+    score: float | None
+    """Cosine similarity to the cached question, where the semantic tier was asked."""
+    threshold: float | None
+
+
+class VerdictRecord(TypedDict):
+    """A guardrail's verdict, as state holds it."""
+
+    surface: Literal["input", "output"]
+    rail: str
+    decision: Literal["allow", "block", "mask"]
+    explanation: str
+    failed: bool
+    """True where the rail itself failed; a failing rail blocks."""
+
+
+def append(left: list[Any] | None, right: list[Any] | None) -> list[Any]:
+    """Reducer: the earlier items, then the new ones; None begins anew."""
+    return [] if right is None else [*(left or []), *right]
+
+
+class AssistantState(TypedDict, total=False):
+    """State of the prebuilt assistant. `messages` goes in; everything else is written by the nodes, anew in each turn."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    question: str
+    """The newest user message after input rails: normalised and masked."""
+    memories: list[Memory]
+    passages: list[Passage]
+    route: str
+    """`direct`, `documents` or `refuse`."""
+    answer: str
+    citations: list[Citation]
+    cache: CacheOutcome
+    attempts: int
+    """How many answers were generated in this turn."""
+    verdicts: Annotated[list[VerdictRecord], append]
+    decisions: Annotated[list[Decision], append]

@@ -1,0 +1,263 @@
+"""The workspace: one folder on disk, and every resource that graphs draw on."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from freehold.errors import WorkspaceError
+from freehold.folder_lock import FolderLock
+from freehold.settings import Settings
+from freehold.sovereignty import NetworkGuard
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from qdrant_client import QdrantClient
+
+    from freehold.checkpoints import SqliteCheckpointer
+    from freehold.coordination import ResponseCache
+    from freehold.guardrails import PersonalDataMasker, Rails
+    from freehold.inference import ChatLlama, Engine, GenerationResult, LlamaEmbeddings
+    from freehold.memory import DocumentRetriever, Documents, LongTermMemory
+    from freehold.nodes import Prompts
+    from freehold.routing import EmbeddingRouter
+
+__all__ = ["Workspace"]
+
+T = TypeVar("T")
+
+
+class _Resource:
+    """A property that is made on first use, under the workspace's lock, and closed with it in reverse order."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, workspace: Workspace | None, owner: type) -> Any:
+        if workspace is None:
+            return self
+        return workspace._open(self._name, self._make)  # noqa: SLF001 - the two are one
+
+
+def _resource(make: Callable[[Workspace], T]) -> T:
+    """Declare a resource; the type is the one that `make` gives."""
+    return cast("T", _Resource(make))
+
+
+class Workspace:
+    """One folder that holds everything Freehold keeps, and the resources that live on it.
+
+    Nothing is loaded before it is used. While a workspace is open, connections beyond loopback and the allowed hosts are
+    refused in this process. Safe to use from several threads and event loops; one process at a time.
+
+    Args:
+        home: The folder, made where it does not exist; None is the settings' (`FREEHOLD_HOME`, default `~/.freehold`).
+        settings: Read beforehand; None reads them now.
+        **values: Single settings, such as `model="model.gguf"`.
+
+    Raises:
+        WorkspaceLockedError: Another process has the folder open.
+        SettingsError: A setting cannot be used.
+
+    Example:
+        >>> with Workspace("/tmp/freehold-example") as workspace:
+        ...     workspace.documents.version()
+        'empty'
+    """
+
+    def __init__(self, home: str | Path | None = None, *, settings: Settings | None = None, **values: Any) -> None:
+        if settings is None:
+            settings = Settings.load(home=home, **values)
+        elif values or home is not None:
+            raise WorkspaceError("Give a workspace either `settings`, or a folder and single settings, not both.")
+        self.settings = settings
+        self.home = settings.home.absolute()
+        self._lock = threading.RLock()
+        self._opened: dict[str, Any] = {}
+        self._closed = False
+        self._folder = FolderLock(self.home)
+        self._guard = NetworkGuard(settings.allowed_hosts).open()
+        self._watch()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.home)!r})"
+
+    def close(self) -> None:
+        """Close every resource that was opened, the newest first, and let go of the folder. May be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                for resource in reversed(self._opened.values()):
+                    close = getattr(resource, "close", None)
+                    if close is not None:
+                        close()
+            finally:
+                self._opened.clear()
+                self._guard.close()
+                self._folder.close()
+
+    def _open(self, name: str, make: Callable[[Workspace], T]) -> T:
+        with self._lock:
+            if self._closed:
+                raise WorkspaceError(f"The workspace {self.home} is closed; open it again to use its {name}.")
+            if name not in self._opened:
+                resource = make(self)
+                self._opened[name] = resource  # behind what it was made from: closing goes the other way
+            return cast("T", self._opened[name])
+
+    @property
+    def model_path(self) -> Path:
+        """The language model's file."""
+        from freehold.models import DEMO_MODEL, model_path
+
+        return self.settings.model or model_path(DEMO_MODEL)
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether the small model that ships with Freehold answers; it only quotes."""
+        return self.settings.model is None
+
+    @_resource
+    def engine(self) -> Engine:
+        """The language model, owned by one thread."""
+        from freehold.inference import Engine
+
+        return Engine(
+            self.model_path,
+            context_length=self.settings.context_length,
+            threads=self.settings.threads,
+            queue_size=self.settings.queue_size,
+            observe=self._observe,
+        )
+
+    @_resource
+    def chat_model(self) -> ChatLlama:
+        """The language model as a LangChain chat model."""
+        from freehold.inference import ChatLlama
+
+        return ChatLlama(engine=self.engine, max_tokens=self.settings.max_tokens)
+
+    @_resource
+    def embeddings(self) -> LlamaEmbeddings:
+        """The embedding model."""
+        from freehold.inference import LlamaEmbeddings
+        from freehold.models import EMBEDDING_MODEL, model_path
+
+        return LlamaEmbeddings(
+            self.settings.embedding_model or model_path(EMBEDDING_MODEL), threads=self.settings.threads
+        )
+
+    @_resource
+    def qdrant(self) -> QdrantClient:
+        """Embedded Qdrant in the workspace, or the server at `qdrant_url`."""
+        if self.settings.qdrant_url:
+            from qdrant_client import QdrantClient
+
+            return QdrantClient(url=self.settings.qdrant_url)
+        from freehold.memory import EdgeQdrantClient
+
+        return EdgeQdrantClient(self.home / "qdrant")
+
+    @_resource
+    def documents(self) -> Documents:
+        """The documents, as passages."""
+        from freehold.memory import Documents
+
+        return Documents(self.qdrant, self.embeddings)
+
+    @_resource
+    def retriever(self) -> DocumentRetriever:
+        """The documents as a LangChain retriever."""
+        from freehold.memory import DocumentRetriever
+
+        return DocumentRetriever(documents=self.documents, limit=self.settings.passages)
+
+    @_resource
+    def memory(self) -> LongTermMemory:
+        """What is known about each user."""
+        from freehold.memory import LongTermMemory, ModelExtractor
+
+        return LongTermMemory(self.qdrant, self.embeddings, ModelExtractor(self.chat_model), self.home / "memory")
+
+    @_resource
+    def cache(self) -> ResponseCache:
+        """Answers that were given before."""
+        from freehold.coordination import RedisStore, ResponseCache, SQLiteStore
+        from freehold.memory import SemanticIndex
+
+        url = self.settings.redis_url
+        return ResponseCache(
+            RedisStore(url) if url else SQLiteStore(self.home / "cache.sqlite"),
+            SemanticIndex(self.qdrant, self.embeddings),
+            threshold=self.settings.cache_threshold,
+            ttl_seconds=self.settings.cache_ttl_seconds,
+        )
+
+    @_resource
+    def rails(self) -> Rails:
+        """The guardrails."""
+        from freehold.guardrails import Rails
+
+        return Rails(self.settings.guardrails, embedder=self.embeddings)
+
+    @_resource
+    def router(self) -> EmbeddingRouter:
+        """Routes by meaning."""
+        from freehold.routing import EmbeddingRouter
+
+        return EmbeddingRouter(self.embeddings)
+
+    @_resource
+    def masker(self) -> PersonalDataMasker:
+        """Masks personal data."""
+        from freehold.guardrails import PersonalDataMasker
+
+        return PersonalDataMasker()
+
+    @_resource
+    def checkpointer(self) -> SqliteCheckpointer:
+        """Checkpoints of every thread."""
+        from freehold.checkpoints import SqliteCheckpointer
+
+        mask = (lambda text: self.masker.mask(text).text) if self.settings.mask_personal_data else None
+        return SqliteCheckpointer(self.home / "checkpoints.sqlite", mask)
+
+    def fingerprint(self, model: BaseChatModel, prompts: Prompts) -> dict[str, str]:
+        """What an answer depends on that stays the same from run to run: model, prompt, guardrails, sampling."""
+        from freehold.inference import sha256
+
+        local = model is self.chat_model
+        parts = {
+            "model": sha256(self.model_path) if local else type(model).__name__,
+            "prompt": repr(prompts),
+            "guardrails": self.rails.fingerprint,
+            "sampling": repr(sorted(model._identifying_params.items(), key=str)),  # noqa: SLF001 - LangChain's cache key
+        }
+        return {name: hashlib.sha256(value.encode()).hexdigest()[:16] for name, value in parts.items()}
+
+    def _observe(self, result: GenerationResult) -> None:
+        from freehold import metrics
+
+        metrics.tokens_generated().labels(self.engine.model_name).inc(result.completion_tokens)
+        if result.seconds > 0:
+            metrics.tokens_per_second().set(result.completion_tokens / result.seconds)
+
+    def _watch(self) -> None:
+        from freehold import metrics
+
+        metrics.watch_process()

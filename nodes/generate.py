@@ -1,0 +1,140 @@
+"""The node `Generate`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, convert_to_messages
+from langgraph.runtime import Runtime
+
+from freehold.context import Context
+from freehold.errors import UserError
+from freehold.nodes.citations import cited
+from freehold.nodes.node import Node, newest_user_text
+from freehold.state import Memory, Passage
+
+__all__ = ["Generate", "Prompts"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The instructions of the system message. The demonstration model knows these words and no others."""
+
+    documents: str = "Answer from the context and cite it."
+    direct: str = "You are a helpful assistant."
+    context: str = "Context:"
+    memories: str = "What is known about the user:"
+
+    def system(self, passages: Sequence[Passage], memories: Sequence[Memory], route: str) -> str:
+        """The system message for a route: instruction, passages numbered from 1, memories."""
+        parts = [self.documents if route == "documents" else "" if memories else self.direct]
+        if passages:
+            numbered = [f"[{number}] {' '.join(p['text'].split())}" for number, p in enumerate(passages, 1)]
+            parts.append("\n".join([self.context, *numbered]))
+        if memories:
+            parts.append("\n".join([self.memories, *(f"- {memory['text']}" for memory in memories)]))
+        return "\n\n".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, eq=False)
+class Generate(Node):
+    """Generate the answer with any LangChain chat model.
+
+    Reads `question` (or `messages`), `messages`, `route`, `passages`, `memories`, `attempts`, `verdicts`; writes `answer`,
+    `citations` (the passages that the answer cites as `[n]`), `messages`, `attempts`, `decisions`. Tokens stream where the
+    graph streams messages. The decision is `generated`, `truncated` (the limit of tokens was reached), or `fell_back` (the
+    model failed and the fallback answered).
+
+    Raises:
+        ContextLengthError: The question alone does not fit the model's context.
+        Exception: What the model raised, where it fails and there is no fallback.
+    """
+
+    model: BaseChatModel
+    fallback: BaseChatModel | None = None
+    """Answers where the model fails."""
+    prompts: Prompts = Prompts()
+    history: int = 6
+    """Most earlier messages of the thread that the model sees."""
+    fits: Callable[[list[BaseMessage]], bool] | None = None
+    """Whether a prompt leaves room for an answer; where it does not, history and then the last passages are left out."""
+
+    async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
+        """Build the prompt, ask the model, find the citations."""
+        route = state.get("route") or "documents"
+        passages: list[Passage] = list(state.get("passages") or ()) if route == "documents" else []
+        memories: list[Memory] = list(state.get("memories") or ())
+        prompt, used = self._prompt(state, route, passages, memories)
+        options = {"max_tokens": runtime.context.budget} if runtime.context.budget else {}
+        decision, reason = "generated", f"{used} passages, {len(memories)} memories, {len(prompt) - 2} earlier messages."
+        try:
+            message = await self.model.ainvoke(prompt, **options)
+        except UserError:
+            raise
+        except Exception as error:
+            if self.fallback is None:
+                raise
+            _logger.exception("The model failed; the fallback answers")
+            message = await self.fallback.ainvoke(prompt, **options)
+            decision, reason = "fell_back", f"The model failed ({type(error).__name__}); the fallback answered."
+        answer = str(message.text).strip()
+        if message.response_metadata.get("finish_reason") == "length":
+            decision, reason = "truncated", f"The limit of tokens ended the answer. {reason}"
+        attempts = state.get("attempts", 0)
+        earlier = state["messages"][-1] if attempts and state.get("messages") else None
+        replaced = earlier.id if isinstance(earlier, AIMessage) else message.id
+        return {
+            "answer": answer,
+            "citations": cited(answer, passages[:used]),
+            "messages": [message.model_copy(update={"content": answer, "id": replaced})],
+            "attempts": attempts + 1,
+            "decisions": [{"decision": decision, "reason": reason, "details": _measured(message)}],
+        }
+
+    def _prompt(
+        self, state: Mapping[str, Any], route: str, passages: Sequence[Passage], memories: Sequence[Memory]
+    ) -> tuple[list[BaseMessage], int]:
+        """The messages for the model, and how many passages are in them."""
+        question = HumanMessage(newest_user_text(state))
+        history = _history(state, self.history)
+        note = _objection(state)
+        while True:
+            system = SystemMessage(self.prompts.system(passages, memories, route) + note)
+            prompt = [system, *history, question]
+            if self.fits is None or self.fits(prompt) or not (history or passages):
+                return prompt, len(passages)
+            if history:
+                history = history[2:]
+            else:
+                passages = passages[:-1]
+
+
+def _history(state: Mapping[str, Any], limit: int) -> list[BaseMessage]:
+    """The newest whole turns before this one, at most `limit` messages."""
+    messages = [m for m in convert_to_messages(state.get("messages", [])) if m.type in ("human", "ai")]
+    newest = max((index for index, message in enumerate(messages) if message.type == "human"), default=0)
+    earlier = messages[:newest][-limit:] if limit else []
+    return earlier[1:] if earlier and earlier[0].type == "ai" else earlier
+
+
+def _objection(state: Mapping[str, Any]) -> str:
+    """What the output check had against the answer before, as an instruction."""
+    verdicts = [v for v in state.get("verdicts", ()) if v["surface"] == "output" and v["decision"] == "block"]
+    return f"\n\nYour last answer was refused: {verdicts[-1]['explanation']} Answer without that." if verdicts else ""
+
+
+def _measured(message: BaseMessage) -> dict[str, Any]:
+    """Tokens and speed, where the model reports them."""
+    usage = getattr(message, "usage_metadata", None) or {}
+    metadata = message.response_metadata
+    names = ("model_name", "finish_reason", "prefill_seconds", "seconds", "tokens_per_second")
+    return {
+        **{name: metadata[name] for name in names if name in metadata},
+        **{name: usage[name] for name in ("input_tokens", "output_tokens") if name in usage},
+    }

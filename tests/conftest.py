@@ -1,0 +1,83 @@
+"""What several tests share: workspaces, and documents to ask about."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freehold import Context, Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+
+QUESTION = "Where does the boiler keep its pressure gauge?"
+PARAPHRASE = "Where does the boiler keep the pressure gauge?"
+
+DOCUMENTS = {
+    "boiler.md": (
+        "# Boiler\n\n## Pressure\n\nThe boiler keeps its pressure gauge behind the lower front panel. "
+        "Refill the system when the gauge shows less than one bar.\n\n## Service\n\n"
+        "A technician services the boiler every October and cleans the burner.\n"
+    ),
+    "garden.txt": (
+        "The garden gate is locked at sunset.\n\nTomatoes are watered every morning with rain water from the barrel.\n"
+    ),
+    "wifi.html": (
+        "<html><body><h1>Network</h1><p>The router stands in the attic, next to the water tank.</p>"
+        "<p>Guests use the network called Meadow.</p></body></html>"
+    ),
+}
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    """A folder with a few small documents."""
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for name, text in DOCUMENTS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed workspace folder into which the documents were read once; tests copy it."""
+    from freehold.graphs import create_ingest
+
+    base = tmp_path_factory.mktemp("ingested")
+    folder = base / "documents"
+    folder.mkdir()
+    for name, text in DOCUMENTS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    with Workspace(base / "home") as workspace:
+        result = create_ingest(workspace.documents).invoke({"paths": [str(folder)]})
+        assert len(result["ingested"]) == len(DOCUMENTS)
+    return base / "home"
+
+
+@pytest.fixture
+def workspace(ingested: Path, tmp_path: Path) -> Iterator[Workspace]:
+    """An open workspace with the documents in it."""
+    shutil.copytree(ingested, tmp_path / "home")
+    with Workspace(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+def ask(workspace: Workspace) -> Callable[..., dict[str, Any]]:
+    """One turn of the assistant on that workspace."""
+    from freehold.graphs import create_assistant
+
+    assistant = create_assistant(workspace)
+
+    def turn(message: str, *, user: str = "ada", thread: str = "t1") -> dict[str, Any]:
+        return assistant.invoke(
+            {"messages": [{"role": "user", "content": message}]},
+            {"configurable": {"thread_id": thread}},
+            context=Context(user_id=user),
+        )
+
+    return turn

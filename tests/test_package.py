@@ -1,0 +1,86 @@
+"""The package as it is shipped: what it lists, what it loads, what a wheel holds."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
+
+
+def test_every_folder_with_code_is_a_listed_package() -> None:
+    """A package that is not listed imports when editable and is missing from the wheel."""
+    folders = PROJECT["tool"]["setuptools"]["package-dir"]
+    tops = {ROOT / name for name in ("core", "graphs", "nodes", "memory", "guardrails")}
+    with_code = {
+        folder.relative_to(ROOT)
+        for top in tops
+        for folder in [top, *top.rglob("*")]
+        if folder.is_dir() and any(folder.glob("*.py"))
+    }
+    assert {Path(folder) for folder in folders.values()} == with_code
+    assert set(folders) == set(PACKAGES)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_public_names_are_few_and_exist(name: str) -> None:
+    """At most fifteen public names per package, and each of them can be imported."""
+    module = importlib.import_module(name)
+    public = getattr(module, "__all__", [])
+    assert len(public) <= 15
+    for public_name in public:
+        assert getattr(module, public_name) is not None
+
+
+def test_import_is_light() -> None:
+    """`import freehold` loads none of the heavy libraries, so that it takes a fraction of a second."""
+    heavy = "langgraph langchain_core llama_cpp qdrant_client qdrant_edge mem0 nemoguardrails redis numpy pydantic"
+    code = f"import sys, freehold; print(sorted(set({heavy.split()!r}) & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_import_switches_telemetry_off() -> None:
+    """The switches are set before any dependency loads, also over a value that the environment holds."""
+    code = "import freehold, os; print(os.environ['MEM0_TELEMETRY'], os.environ['LANGSMITH_TRACING'])"
+    environment = {**os.environ, "MEM0_TELEMETRY": "True", "LANGSMITH_TRACING": "true"}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.split() == ["False", "false"]
+
+
+@pytest.mark.slow
+def test_wheel_imports_in_an_empty_environment(tmp_path: Path) -> None:
+    """A wheel holds every package, both models and the rails, and imports outside of the checkout."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    wheel = next(tmp_path.glob("*.whl"))
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, capture_output=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [str(python), "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
+    # The dependencies are lent by this environment; the package itself must come from the wheel.
+    site = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
+    (site / "lent.pth").write_text(sysconfig.get_paths()["purelib"], encoding="utf-8")
+    code = (
+        "import importlib, freehold, pathlib\n"
+        f"for name in {PACKAGES!r}:\n"
+        "    module = importlib.import_module(name)\n"
+        "    [getattr(module, public) for public in getattr(module, '__all__', [])]\n"
+        "from freehold.models import DEMO_MODEL, EMBEDDING_MODEL, model_path\n"
+        "assert model_path(DEMO_MODEL).is_file() and model_path(EMBEDDING_MODEL).is_file()\n"
+        "assert (pathlib.Path(freehold.__file__).parent / 'guardrails' / 'config').is_dir()\n"
+        "print(freehold.__file__)\n"
+    )
+    found = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert str(site) in found.stdout
