@@ -28,7 +28,8 @@ class MaskingSerializer(JsonPlusSerializer):
     """Mask the text of user messages on its way into a checkpoint.
 
     LangGraph stores a run's input before its first node runs, so a node alone cannot keep personal data off the disk. Works
-    with any checkpointer: pass it as `serde`.
+    with any checkpointer: pass it as `serde`. A message that is a bare string it can only tell where it stands in the input;
+    `SqliteCheckpointer` also masks it as it is written to the channel `messages`.
 
     Args:
         mask: Gives the masked form of a text; the masked form of a masked text must be itself.
@@ -40,9 +41,10 @@ class MaskingSerializer(JsonPlusSerializer):
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Serialize with user messages masked."""
-        return super().dumps_typed(self._masked(obj))
+        return super().dumps_typed(self.masked(obj))
 
-    def _masked(self, value: Any) -> Any:
+    def masked(self, value: Any) -> Any:
+        """The value with user messages masked, wherever LangGraph's checkpoints hold them."""
         match value:
             case HumanMessage():
                 content = self._content(value.content)
@@ -54,13 +56,13 @@ class MaskingSerializer(JsonPlusSerializer):
             case {"messages": str(text)}:
                 return {**value, "messages": self._mask(text)}
             case {"messages": messages}:
-                return {**value, "messages": self._masked(messages)}
+                return {**value, "messages": self.masked(messages)}
             case {"__start__": given}:
-                return {**value, "__start__": self._masked(given)}
+                return {**value, "__start__": self.masked(given)}
             case {"channel_values": channels}:
-                return {**value, "channel_values": self._masked(channels)}
+                return {**value, "channel_values": self.masked(channels)}
             case list():
-                return [self._masked(item) for item in value]
+                return [self.masked(item) for item in value]
             case _:
                 return value
 
@@ -108,6 +110,14 @@ class SqliteCheckpointer(SqliteSaver):
         """Finish waiting writes and close the database."""
         self._executor.shutdown(wait=True)
         self.conn.close()
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Keep what a finished node wrote."""
+        if isinstance(self.serde, MaskingSerializer):
+            writes = [(channel, self.serde.masked({channel: value})[channel]) for channel, value in writes]
+        super().put_writes(config, writes, task_id, task_path)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))

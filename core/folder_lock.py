@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Self
 
-import portalocker
+from filelock import FileLock, Timeout
 
 from freehold.errors import WorkspaceError, WorkspaceLockedError
 
@@ -26,31 +25,23 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / ".lock"
+        owner = folder / ".owner"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+")
+            self._lock = FileLock(folder / ".lock", thread_local=False)
+            self._lock.acquire(blocking=False)
+            owner.write_text(str(os.getpid()), encoding="ascii")
+        except Timeout as error:
+            pid = owner.read_text(encoding="ascii").strip() if owner.exists() else ""
+            raise WorkspaceLockedError(folder, int(pid) if pid.isdigit() else None) from error
         except OSError as error:
             raise WorkspaceError(
                 f"The folder {folder} cannot be used: {error.strerror or error}. Choose another with FREEHOLD_HOME."
             ) from error
-        try:
-            portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-        except portalocker.exceptions.LockException as error:
-            self._file.seek(0)
-            owner = self._file.read().strip()
-            self._file.close()
-            raise WorkspaceLockedError(folder, int(owner) if owner.isdigit() else None) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
 
     def close(self) -> None:
-        """Let go of the folder."""
-        if not self._file.closed:
-            with contextlib.suppress(portalocker.exceptions.LockException):
-                portalocker.unlock(self._file)
-            self._file.close()
+        """Let go of the folder; may be called twice."""
+        self._lock.release(force=True)
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from freehold.settings import Settings
 from freehold.sovereignty import NetworkGuard
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
     from qdrant_client import QdrantClient
 
     from freehold.checkpoints import SqliteCheckpointer
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from freehold.guardrails import PersonalDataMasker, Rails
     from freehold.inference import ChatLlama, Engine, GenerationResult, LlamaEmbeddings
     from freehold.memory import DocumentRetriever, Documents, LongTermMemory
-    from freehold.nodes import Prompts
     from freehold.routing import EmbeddingRouter
 
 __all__ = ["Workspace"]
@@ -190,7 +187,8 @@ class Workspace:
     @_resource
     def memory(self) -> LongTermMemory:
         """What is known about each user."""
-        from freehold.memory import LongTermMemory, ModelExtractor
+        from freehold.memory import LongTermMemory
+        from freehold.memory.extraction import ModelExtractor
 
         return LongTermMemory(self.qdrant, self.embeddings, ModelExtractor(self.chat_model), self.home / "memory")
 
@@ -207,6 +205,13 @@ class Workspace:
             threshold=self.settings.cache_threshold,
             ttl_seconds=self.settings.cache_ttl_seconds,
         )
+
+    @property
+    def rails_path(self) -> Path:
+        """The folder of the guardrails' configuration."""
+        from freehold.guardrails import DEFAULT_CONFIG
+
+        return self.settings.guardrails or DEFAULT_CONFIG
 
     @_resource
     def rails(self) -> Rails:
@@ -236,19 +241,6 @@ class Workspace:
 
         mask = (lambda text: self.masker.mask(text).text) if self.settings.mask_personal_data else None
         return SqliteCheckpointer(self.home / "checkpoints.sqlite", mask)
-
-    def fingerprint(self, model: BaseChatModel, prompts: Prompts) -> dict[str, str]:
-        """What an answer depends on that stays the same from run to run: model, prompt, guardrails, sampling."""
-        from freehold.inference import sha256
-
-        local = model is self.chat_model
-        parts = {
-            "model": sha256(self.model_path) if local else type(model).__name__,
-            "prompt": repr(prompts),
-            "guardrails": self.rails.fingerprint,
-            "sampling": repr(sorted(model._identifying_params.items(), key=str)),  # noqa: SLF001 - LangChain's cache key
-        }
-        return {name: hashlib.sha256(value.encode()).hexdigest()[:16] for name, value in parts.items()}
 
     def _observe(self, result: GenerationResult) -> None:
         from freehold import metrics

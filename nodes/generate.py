@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class Generate(Node):
     prompts: Prompts = Prompts()
     history: int = 6
     """Most earlier messages of the thread that the model sees."""
-    fits: Callable[[list[BaseMessage]], bool] | None = None
+    fits: Callable[[list[BaseMessage]], Awaitable[bool]] | None = None
     """Whether a prompt leaves room for an answer; where it does not, history and then the last passages are left out."""
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Generate(Node):
         route = state.get("route") or "documents"
         passages: list[Passage] = list(state.get("passages") or ()) if route == "documents" else []
         memories: list[Memory] = list(state.get("memories") or ())
-        prompt, used = self._prompt(state, route, passages, memories)
+        prompt, used = await self._prompt(state, route, passages, memories)
         options = {"max_tokens": runtime.context.budget} if runtime.context.budget else {}
         decision, reason = "generated", f"{used} passages, {len(memories)} memories, {len(prompt) - 2} earlier messages."
         try:
@@ -97,7 +97,7 @@ class Generate(Node):
             "decisions": [{"decision": decision, "reason": reason, "details": _measured(message)}],
         }
 
-    def _prompt(
+    async def _prompt(
         self, state: Mapping[str, Any], route: str, passages: Sequence[Passage], memories: Sequence[Memory]
     ) -> tuple[list[BaseMessage], int]:
         """The messages for the model, and how many passages are in them."""
@@ -107,7 +107,7 @@ class Generate(Node):
         while True:
             system = SystemMessage(self.prompts.system(passages, memories, route) + note)
             prompt = [system, *history, question]
-            if self.fits is None or self.fits(prompt) or not (history or passages):
+            if self.fits is None or not (history or passages) or await self.fits(prompt):
                 return prompt, len(passages)
             if history:
                 history = history[2:]

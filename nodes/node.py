@@ -56,7 +56,7 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
             metrics.node_seconds().labels(node=self.node).observe(seconds)
         decisions: list[Decision] = [
             {**decision, "node": self.node, "milliseconds": round(seconds * 1000, 3)}  # type: ignore[typeddict-item]
-            for decision in update.get("decisions", ())
+            for decision in update.get("decisions") or ()
         ]
         return {**update, "decisions": decisions} if decisions else update
 

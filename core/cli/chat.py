@@ -1,0 +1,85 @@
+"""`freehold chat`: a conversation whose answers stream."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from freehold.cli.options import Home, Model, Thread, User
+from freehold.cli.render import answer_text, decisions_table, model_line
+from freehold.context import Context
+from freehold.errors import UserError
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+__all__ = ["chat"]
+
+_HELP = "Type a message. /why shows the last decisions, /new begins a new conversation, /quit (or Ctrl-D) ends."
+
+
+def chat(home: Home = None, model: Model = None, user: User = "default", thread: Thread = None) -> None:
+    """Talk with the assistant; answers stream as they are generated."""
+    from freehold.graphs import create_assistant
+    from freehold.workspace import Workspace
+
+    console = Console()
+    context = Context(user_id=user)
+    thread = thread or uuid.uuid4().hex
+    with Workspace(home, model=model) as workspace:
+        assistant = create_assistant(workspace)
+        console.print(f"[dim]{model_line(workspace).replace('Answered', 'Answers are given')}\n{_HELP}[/]")
+        state: dict[str, Any] = {}
+        while (message := _read(console)) not in (None, "/quit", "/exit"):
+            if message == "/new":
+                thread, state = uuid.uuid4().hex, {}
+            elif message == "/why":
+                console.print(decisions_table(state.get("decisions", ())))
+            elif message:
+                try:
+                    state = _answer(console, assistant, message, thread, context)
+                except UserError as error:
+                    console.print(f"[red]{error}[/]")
+                except KeyboardInterrupt:
+                    console.print("\n[yellow]Stopped.[/]")
+        console.print(f"[dim]Go on with: freehold chat --thread {thread}[/]")
+
+
+def _read(console: Console) -> str | None:
+    """The next message, or None at the end of the input."""
+    try:
+        return console.input("[bold green]> [/]").strip()
+    except (EOFError, KeyboardInterrupt):
+        console.print()
+        return None
+
+
+def _answer(
+    console: Console,
+    assistant: CompiledStateGraph[Any, Context, Any, Any],
+    message: str,
+    thread: str,
+    context: Context,
+) -> dict[str, Any]:
+    """Stream one answer and return the state of its turn."""
+    state: dict[str, Any] = {}
+    shown = ""
+    for mode, part in assistant.stream(
+        {"messages": [{"role": "user", "content": message}]},
+        {"configurable": {"thread_id": thread}},
+        context=context,
+        stream_mode=["messages", "values"],
+    ):
+        if mode == "values":
+            state = dict(part)
+        elif part[1].get("langgraph_node") == "generate" and part[0].text and part[0].text not in shown:
+            console.print(part[0].text, end="", markup=False, highlight=False)
+            shown += part[0].text
+    if shown.strip() != state.get("answer", ""):  # from the cache, refused, or masked behind the stream
+        console.print(("\n" if shown else "") + state.get("answer", ""), markup=False, highlight=False, end="")
+    console.print()
+    for line in [answer_text({"citations": state.get("citations", ())}, quotes=False)]:
+        console.print(line)
+    return state

@@ -1,0 +1,60 @@
+"""`freehold demo`: the assistant end to end on real documents, in a new workspace, offline."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from freehold.cli.demo_steps import Demonstration, DemoStepError
+from freehold.cli.options import Json, Model
+
+__all__ = ["demo"]
+
+
+def demo(
+    docs: Annotated[
+        list[Path] | None, typer.Argument(help="Your documents; without them, Freehold's own.", show_default=False)
+    ] = None,
+    question: Annotated[str | None, typer.Option(help="What to ask them.", show_default=False)] = None,
+    paraphrase: Annotated[str | None, typer.Option(help="The same in other words.", show_default=False)] = None,
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Show every part of Freehold on real documents; exits with 1 when a step does not do what it says."""
+    console = Console(stderr=as_json, highlight=False)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="freehold-demo-") as folder, _documents(docs, Path(folder)) as paths:
+        demonstration = Demonstration(Path(folder) / "workspace", paths, console, model=model)
+        try:
+            report = demonstration.run(question, paraphrase)
+        except DemoStepError as error:
+            console.print(f"\n[bold red]Step failed:[/] {error}", markup=True)
+            raise typer.Exit(1) from error
+        finally:
+            demonstration.close()
+    report["seconds"] = round(time.perf_counter() - started, 1)
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        console.print(f"\nAll steps did what they say, in {report['seconds']} s. The workspace was deleted again.")
+
+
+@contextmanager
+def _documents(given: list[Path] | None, folder: Path) -> Iterator[list[Path]]:
+    """The documents given, else the project's own, else the README that is installed with the package."""
+    own = [path for path in (Path("docs"), Path("README.md")) if path.exists()]
+    if given or own:
+        yield given or own
+        return
+    readme = folder / "README.md"
+    readme.write_text(str(metadata("freehold").get_payload()), encoding="utf-8")
+    yield [readme]

@@ -1,0 +1,224 @@
+"""The one thread that owns an embedding model, and packs what waits into batches."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from freehold.errors import FreeholdError, InferenceError
+from freehold.inference.llama_model import LlamaModel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["EmbeddingWorker"]
+
+logger = logging.getLogger(__name__)
+
+_MERGED = 8
+"""Requests that one round answers together."""
+
+_SEQUENCES = 64
+"""Texts in one batch at most."""
+
+_PACK = 256
+"""Tokens in one batch of short texts: they share one attention mask, which costs the square of it."""
+
+_LONGEST = 64
+"""Characters per token that a text is cut at before it is tokenised; no language comes near it."""
+
+
+@dataclass(eq=False)
+class _Request:
+    texts: list[str]
+    future: Future[NDArray[np.float32]] = field(default_factory=Future)
+
+    def settle(self, result: NDArray[np.float32] | Exception) -> None:
+        """Answer, unless the caller went away."""
+        try:
+            if isinstance(result, Exception):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
+        except InvalidStateError:
+            logger.debug("an embedding was cancelled before it was ready")
+
+
+class EmbeddingWorker:
+    """Embeds texts in a thread of its own. While one batch runs, what arrives is merged into the next one.
+
+    Nobody waits for company: a lone request starts at once.
+
+    Args:
+        path: The GGUF file; it is loaded in the thread.
+        threads: Processor threads.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._path, self._threads = path, threads
+        self._urgent: deque[_Request] = deque()
+        self._bulk: deque[_Request] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._model: LlamaModel | None = None
+        self._context: Any = None
+        self._length = 0
+        self._thread = threading.Thread(target=self._run, name="freehold-embeddings", daemon=True)
+        self._thread.start()
+
+    def submit(self, texts: list[str], *, urgent: bool) -> Future[NDArray[np.float32]]:
+        """Queue texts; urgent ones pass those that are not. The future gives one row per text."""
+        request = _Request(texts)
+        with self._changed:
+            if self._closed:
+                raise self._closed_error()
+            (self._urgent if urgent else self._bulk).append(request)
+            self._changed.notify()
+        return request.future
+
+    def stop(self) -> None:
+        """Fail what waits and free the model; returns when that is done. Safe to call again."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _closed_error(self) -> InferenceError:
+        return InferenceError(f"The embedding model {self._path.name} was closed.")
+
+    def _next(self) -> list[_Request]:
+        """The requests of the next round; none when the model closes."""
+        with self._changed:
+            while not (self._urgent or self._bulk or self._closed):
+                self._changed.wait()
+            if self._closed:
+                return []
+            if self._urgent:
+                return [self._urgent.popleft() for _ in range(min(_MERGED, len(self._urgent)))]
+            return [self._bulk.popleft()]
+
+    def _run(self) -> None:
+        import llama_cpp
+
+        while requests := self._next():
+            wanted = [request for request in requests if not request.future.cancelled()]
+            try:
+                rows = self._embed([text for request in wanted for text in request.texts])
+            except Exception as error:  # the callers must hear of it, whatever it is, and the thread must live on
+                if not isinstance(error, FreeholdError):
+                    logger.exception("embedding failed")
+                    error = InferenceError(f"Embedding with {self._path.name} failed: {error!r}.")
+                for request in wanted:
+                    request.settle(error)
+                continue
+            at = 0
+            for request in wanted:
+                request.settle(rows[at : at + len(request.texts)])
+                at += len(request.texts)
+        with self._changed:
+            rest = [*self._urgent, *self._bulk]
+            self._urgent.clear()
+            self._bulk.clear()
+        for request in rest:
+            request.settle(self._closed_error())
+        if self._context is not None:
+            llama_cpp.llama_free(self._context)
+        if self._model is not None:
+            self._model.close()
+
+    def _load(self) -> LlamaModel:
+        """The model with its context; a failed attempt is made again by the next request."""
+        if self._model is not None:
+            return self._model
+        import llama_cpp
+
+        model = LlamaModel(self._path)
+        self._length = min(model.header.context_length or _PACK, 8192)
+        parameters: Any = llama_cpp.llama_context_default_params()
+        # An encoder takes a batch in one piece: physical and logical size are the same.
+        parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = max(self._length, _PACK)
+        parameters.n_seq_max = _SEQUENCES
+        parameters.kv_unified = True
+        parameters.n_threads = parameters.n_threads_batch = self._threads
+        parameters.embeddings = True
+        if model.header.pooling in (None, "none"):
+            parameters.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_MEAN
+        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        try:
+            self._context = model.new_context(parameters)
+        except InferenceError:
+            model.close()
+            raise
+        self._model = model
+        return model
+
+    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+        """Rows for the texts: short ones share a batch, in order of length so that batches fill well."""
+        model = self._load()
+        tokens = [model.tokenize(text[: self._length * _LONGEST], special=False, wrap=True) for text in texts]
+        # The last token of what is too long stays the model's own ending.
+        tokens = [row if len(row) <= self._length else [*row[: self._length - 1], row[-1]] for row in tokens]
+        rows = np.empty((len(texts), model.embedding_length), dtype=np.float32)
+        batch: list[int] = []
+        size = 0
+        for index in sorted(range(len(texts)), key=lambda index: len(tokens[index])):
+            if batch and (size + len(tokens[index]) > _PACK or len(batch) == _SEQUENCES):
+                rows[batch] = self._decode(model, [tokens[i] for i in batch])
+                batch, size = [], 0
+            batch.append(index)
+            size += len(tokens[index])
+        if batch:
+            rows[batch] = self._decode(model, [tokens[i] for i in batch])
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        rows /= np.maximum(norms, np.finfo(np.float32).tiny)
+        return rows
+
+    def _decode(self, model: LlamaModel, sequences: list[list[int]]) -> NDArray[np.float32]:
+        """One batch through llama.cpp: row i is the pooled vector of sequence i."""
+        import llama_cpp
+
+        lengths = np.array([len(sequence) for sequence in sequences])
+        total = int(lengths.sum())
+        # llama_batch is six parallel arrays: numpy fills them at once, where ctypes takes a microsecond per value.
+        token = np.concatenate([np.asarray(sequence, dtype=np.int32) for sequence in sequences])
+        position = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
+        sequence_of = np.repeat(np.arange(len(sequences), dtype=np.int32), lengths)
+        addresses = sequence_of.ctypes.data + np.arange(total, dtype=np.uintp) * sequence_of.itemsize
+        ones = np.ones(total, dtype=np.int32)
+        output = np.ones(total, dtype=np.int8)
+
+        def pointer(array: NDArray[Any], kind: Any) -> Any:
+            return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+
+        batch: Any = llama_cpp.llama_batch(
+            total,
+            pointer(token, ctypes.c_int32),
+            None,
+            pointer(position, ctypes.c_int32),
+            pointer(ones, ctypes.c_int32),
+            pointer(addresses, ctypes.POINTER(ctypes.c_int32)),
+            pointer(output, ctypes.c_int8),
+        )
+        memory: Any = llama_cpp.llama_get_memory(self._context)
+        if memory:  # a decoder used for embeddings must not see the batch before
+            llama_cpp.llama_memory_clear(memory, True)
+        status = llama_cpp.llama_decode(self._context, batch)
+        if status != 0:
+            raise InferenceError(
+                f"llama.cpp could not embed {len(sequences)} texts of {total} tokens (status {status})."
+            )
+        width = model.embedding_length
+        rows = np.empty((len(sequences), width), dtype=np.float32)
+        for index in range(len(sequences)):
+            pooled: Any = llama_cpp.llama_get_embeddings_seq(self._context, index)
+            rows[index] = np.ctypeslib.as_array(pooled, shape=(width,))
+        return rows

@@ -1,0 +1,262 @@
+"""A GGUF model loaded through llama.cpp's low-level interface: vocabulary, tokens, chat template.
+
+`llama_cpp.Llama` is not used: it redirects the whole process's stdout and stderr while it loads, cannot be interrupted
+while it reads a prompt, and turns each token back into text from the beginning of the answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freehold.errors import InferenceError, ModelFileError
+from freehold.inference.gguf import ModelHeader, read_header
+
+if TYPE_CHECKING:
+    from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+__all__ = ["LlamaModel", "default_threads"]
+
+logger = logging.getLogger(__name__)
+
+_SMALL = 64 * 2**20
+"""Bytes of a model file that one thread serves well."""
+
+
+class _Log:
+    """llama.cpp's log: its errors are kept for our own messages; everything is shown where FREEHOLD_LLAMA_LOG=1."""
+
+    def __init__(self) -> None:
+        import llama_cpp
+
+        self.errors: deque[str] = deque(maxlen=20)
+        self._show = os.environ.get("FREEHOLD_LLAMA_LOG") == "1"
+        # The callback must live as long as the process: llama.cpp keeps the pointer.
+        self._callback = llama_cpp.llama_log_callback(self._take)
+        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+
+    def _take(self, level: int, text: bytes, _: Any) -> None:
+        if self._show:
+            sys.stderr.write(text.decode("utf-8", "replace"))
+        if level == 4:  # GGML_LOG_LEVEL_ERROR in ggml.h; llama_cpp's own table is of an older order
+            line = text.decode("utf-8", "replace").strip()
+            self.errors.append(line)
+            logger.debug("llama.cpp: %s", line)
+
+
+@cache
+def _log() -> _Log:
+    """Start llama.cpp's backend and take its log, once per process."""
+    return _Log()
+
+
+def default_threads(header: ModelHeader) -> int:
+    """Threads for one model: the processors this process may use, at most 8 (more help little, and starve the rest).
+
+    A small model gets one: a second made the demonstration model no faster on two idle cores, and where other processes
+    are busy, threads that wait for each other after every operation made the embedding model many times slower.
+    """
+    if header.file_size < _SMALL:
+        return 1
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(available, 8))
+
+
+class LlamaModel:
+    """The weights and the vocabulary of one GGUF file; contexts are made from it.
+
+    Tokenising is safe from any thread. Its owner calls `close` last, after every context made from it is gone.
+
+    Args:
+        path: The GGUF file.
+
+    Raises:
+        ModelFileError: The file cannot be read, or llama.cpp refuses it; the message holds llama.cpp's reason.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import llama_cpp
+
+        self.header: ModelHeader = read_header(path)
+        log = _log()
+        log.errors.clear()
+        self._lock = threading.Lock()
+        self._handle: Any = llama_cpp.llama_model_load_from_file(
+            str(self.header.path).encode(), llama_cpp.llama_model_default_params()
+        )
+        if not self._handle:
+            reason = "; ".join(log.errors) or "no reason given"
+            raise ModelFileError(f"llama.cpp cannot load {self.header.path}: {reason}.")
+        self._vocab: Any = llama_cpp.llama_model_get_vocab(self._handle)
+        self._piece = ctypes.create_string_buffer(256)
+        self._special: re.Pattern[str] | None = None
+        self._formatter: Jinja2ChatFormatter | None = None
+
+    @property
+    def handle(self) -> Any:
+        """The `llama_model *`, for making a context."""
+        return self._handle
+
+    @property
+    def vocab(self) -> Any:
+        """The `llama_vocab *`, for making a grammar."""
+        return self._vocab
+
+    @property
+    def embedding_length(self) -> int:
+        """Width of an embedding."""
+        import llama_cpp
+
+        return int(llama_cpp.llama_model_n_embd(self._handle))
+
+    def new_context(self, parameters: Any) -> Any:
+        """A `llama_context *` with these parameters.
+
+        Raises:
+            InferenceError: llama.cpp cannot make it, most often for want of memory.
+        """
+        import llama_cpp
+
+        log = _log()
+        log.errors.clear()
+        context = llama_cpp.llama_init_from_model(self._handle, parameters)
+        if not context:
+            reason = "; ".join(log.errors) or "not enough memory?"
+            raise InferenceError(
+                f"llama.cpp cannot make a context of {parameters.n_ctx} tokens for {self.header.path}: {reason}. "
+                "Choose a smaller context_length."
+            )
+        return context
+
+    def _text(self, token: int) -> str:
+        import llama_cpp
+
+        if token < 0:
+            return ""
+        return bytes(llama_cpp.llama_vocab_get_text(self._vocab, token) or b"").decode("utf-8", "replace")
+
+    def tokenize(self, text: str, *, special: bool, wrap: bool = False) -> list[int]:
+        """Tokens of a text.
+
+        Args:
+            text: Any text; lone surrogates become `?`.
+            special: Read control tokens such as `<|im_end|>` in it, instead of taking them as plain text.
+            wrap: Put the model's own beginning and end around it, as embedding models want.
+        """
+        import llama_cpp
+
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        with self._lock:
+            if not self._handle:
+                raise InferenceError(f"The model {self.header.name} is closed.")
+            tokens = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, room, wrap, special)
+            if count < 0:
+                room = -count
+                tokens = (llama_cpp.llama_token * room)()
+                count = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, room, wrap, special)
+        return tokens[:count]
+
+    def tokenize_prompt(self, prompt: str) -> list[int]:
+        """Tokens of a rendered prompt, with the model's beginning token once, whether or not the template wrote it."""
+        import llama_cpp
+
+        tokens = self.tokenize(prompt, special=True)
+        beginning = llama_cpp.llama_vocab_bos(self._vocab)
+        if llama_cpp.llama_vocab_get_add_bos(self._vocab) and beginning >= 0 and tokens[:1] != [beginning]:
+            return [beginning, *tokens]
+        return tokens
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for; nothing for a control token. For the owner thread only."""
+        import llama_cpp
+
+        count = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, False)
+        if count < 0:
+            self._piece = ctypes.create_string_buffer(-count)
+            count = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, False)
+        return self._piece.raw[:count]
+
+    def ends(self, token: int) -> bool:
+        """Whether this token ends a generation."""
+        import llama_cpp
+
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    def _control_tokens(self) -> re.Pattern[str]:
+        """Matches the text of every control token, longest first."""
+        import llama_cpp
+
+        texts = {
+            self._text(token)
+            for token in range(llama_cpp.llama_vocab_n_tokens(self._vocab))
+            if llama_cpp.llama_vocab_is_control(self._vocab, token) or llama_cpp.llama_vocab_is_eog(self._vocab, token)
+        } - {""}
+        longest_first = sorted((text for text in texts if len(text) > 1), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The prompt for these messages in the model's own chat form, up to where the assistant speaks.
+
+        A control token that stands in a message's content is broken by a space: what a user or a document writes can
+        never end its message or begin one of another role.
+
+        Raises:
+            ModelFileError: The file holds no chat template.
+            InferenceError: The template refuses the messages, for instance a role that it does not know.
+        """
+        import jinja2
+        import llama_cpp
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        if self.header.chat_template is None:
+            raise ModelFileError(
+                f"{self.header.path} holds no chat template, so it cannot answer messages. "
+                "Use an instruction-tuned model."
+            )
+        with self._lock:
+            if not self._handle:
+                raise InferenceError(f"The model {self.header.name} is closed.")
+            if self._formatter is None:
+                self._special = self._control_tokens()
+                try:
+                    self._formatter = Jinja2ChatFormatter(
+                        template=self.header.chat_template,
+                        eos_token=self._text(llama_cpp.llama_vocab_eos(self._vocab)),
+                        bos_token=self._text(llama_cpp.llama_vocab_bos(self._vocab)),
+                    )
+                except jinja2.TemplateError as error:
+                    raise ModelFileError(f"The chat template in {self.header.path} cannot be read: {error}.") from error
+            formatter, special = self._formatter, self._special
+        assert special is not None  # noqa: S101 - set together with the formatter
+        safe: list[Any] = [
+            {**message, "content": special.sub(lambda match: match[0][0] + " " + match[0][1:], message["content"])}
+            for message in messages
+        ]
+        try:
+            return formatter(messages=safe).prompt
+        except (jinja2.TemplateError, ValueError, TypeError) as error:
+            raise InferenceError(
+                f"The chat template of {self.header.name} refuses these messages "
+                f"({', '.join(message['role'] for message in messages)}): {error}."
+            ) from error
+
+    def close(self) -> None:
+        """Free the weights; safe to call again."""
+        import llama_cpp
+
+        with self._lock:
+            if self._handle:
+                llama_cpp.llama_model_free(self._handle)
+                self._handle = self._vocab = None

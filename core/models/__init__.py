@@ -1,0 +1,42 @@
+"""The models that ship in the package, so that everything runs at once and offline.
+
+Where they come from, and under which licences, is in README.md beside this file.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from freehold.errors import ModelFileError
+
+__all__ = ["DEMO_MODEL", "EMBEDDING_MODEL", "model_path"]
+
+DEMO_MODEL = "freehold-demo.Q8_0.gguf"
+"""A small language model that only quotes its context."""
+
+EMBEDDING_MODEL = "all-minilm-l6-v2.Q8_0.gguf"
+"""all-MiniLM-L6-v2: 384 dimensions, mean pooling."""
+
+
+def model_path(name: str) -> Path:
+    """Path of a model file that ships in the package.
+
+    Args:
+        name: `DEMO_MODEL` or `EMBEDDING_MODEL`.
+
+    Raises:
+        ModelFileError: No file of that name ships, or the package lies in an archive, from which llama.cpp cannot read.
+
+    Example:
+        >>> model_path(DEMO_MODEL).name
+        'freehold-demo.Q8_0.gguf'
+    """
+    if name not in (DEMO_MODEL, EMBEDDING_MODEL):
+        raise ModelFileError(
+            f"No model named {name!r} ships with Freehold; there are {DEMO_MODEL} and {EMBEDDING_MODEL}."
+        )
+    with as_file(files(__name__) / name) as path:
+        if path.is_file():
+            return path
+    raise ModelFileError(f"The model {path} is missing: install Freehold again, as a folder and not from an archive.")

@@ -1,0 +1,170 @@
+"""The prebuilt assistant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from freehold.context import Context
+from freehold.coordination import Situation, digest
+from freehold.graphs.run_metrics import RunMetrics
+from freehold.nodes import (
+    BeginTurn,
+    CheckInput,
+    CheckOutput,
+    Generate,
+    LookupCache,
+    Node,
+    Prompts,
+    RecallMemory,
+    Refuse,
+    Retrieve,
+    SaveMemory,
+    SelectRoute,
+    StoreCache,
+)
+from freehold.state import AssistantState
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.retrievers import BaseRetriever
+
+    from freehold.guardrails.verdict import Guardrail
+    from freehold.workspace import Workspace
+
+__all__ = ["create_assistant"]
+
+
+def create_assistant(
+    workspace: Workspace,
+    *,
+    model: BaseChatModel | None = None,
+    retriever: BaseRetriever | None = None,
+    guardrail: Guardrail | None = None,
+    prompts: Prompts | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | bool = True,
+) -> CompiledStateGraph[AssistantState, Context, AssistantState, AssistantState]:
+    """An assistant that answers from the workspace's documents and from what it knows about the user.
+
+    The input is `{"messages": [...]}` with the run context as `context`; the result is an `AssistantState`.
+
+        check_input -> lookup_cache -> recall_memory + retrieve -> select_route -> generate -> check_output -> store_cache -> save_memory
+
+    Args:
+        workspace: Gives every resource that the arguments below do not replace.
+        model: Generates; None is the workspace's local model.
+        retriever: Finds passages; None searches the workspace's documents.
+        guardrail: Checks input and output; None is the workspace's rails.
+        prompts: The instructions to the model; None is the ones that the demonstration model knows.
+        checkpointer: Keeps the threads; True is the workspace's own, False keeps none.
+
+    Example:
+        >>> from freehold import Workspace
+        >>> with Workspace("/tmp/freehold-example") as workspace:  # doctest: +SKIP
+        ...     create_assistant(workspace).invoke({"messages": [("user", "Hello")]})["route"]
+        'direct'
+    """
+    settings = workspace.settings
+    local = workspace.chat_model
+    model, prompts = model or local, prompts or Prompts()
+    guardrail = guardrail or workspace.rails
+    retriever = retriever or workspace.retriever
+    situation = _situation(workspace, model, prompts, guardrail)
+    nodes: list[Node] = [
+        BeginTurn(),
+        CheckInput(guardrail),
+        LookupCache(workspace.cache, lambda _: replace(situation, documents=workspace.documents.version())),
+        RecallMemory(workspace.memory, settings.memories, settings.memory_threshold),
+        Retrieve(retriever, settings.passages, settings.passage_threshold),
+        SelectRoute(workspace.router, settings.route_threshold),
+        Generate(
+            model,
+            fallback=local if model is not local else None,
+            prompts=prompts,
+            fits=local.fits if model is local else None,
+        ),
+        CheckOutput(guardrail),
+        StoreCache(workspace.cache),
+        SaveMemory(workspace.memory),
+        Refuse(),
+    ]
+    graph = StateGraph(AssistantState, context_schema=Context)
+    for node in nodes:
+        graph.add_node(node.node, node)
+    _connect(graph)
+    saver = {True: workspace.checkpointer, False: None}[checkpointer] if isinstance(checkpointer, bool) else checkpointer
+    compiled = graph.compile(checkpointer=saver, name="assistant")
+    return compiled.with_config(callbacks=[RunMetrics("assistant")])
+
+
+def _situation(workspace: Workspace, model: BaseChatModel, prompts: Prompts, guardrail: Guardrail) -> Situation:
+    """What an answer depends on that stays the same from run to run."""
+    from freehold.inference import sha256
+
+    settings, path = workspace.settings, workspace.rails_path
+    rules = [file.read_text("utf-8") for file in sorted(path.glob("*.y*ml") if path.is_dir() else [path])]
+    return Situation(
+        model=sha256(workspace.model_path) if model is workspace.chat_model else type(model).__name__,
+        prompt=digest([repr(prompts), settings.passages, settings.passage_threshold]),
+        guardrails=digest(rules if guardrail is workspace.rails else type(guardrail).__name__),
+        sampling=digest(repr(sorted(model._identifying_params.items(), key=str))),  # noqa: SLF001 - LangChain's cache key
+    )
+
+
+def _connect(graph: StateGraph[AssistantState, Context, AssistantState, AssistantState]) -> None:
+    """The edges, top to bottom as a turn runs."""
+    graph.add_edge(START, "begin_turn")
+    graph.add_edge("begin_turn", "check_input")
+    graph.add_conditional_edges("check_input", _Choice(_after_input), ["lookup_cache", "refuse"])
+    graph.add_conditional_edges(
+        "lookup_cache", _Choice(_after_lookup), ["check_output", "recall_memory", "retrieve"]
+    )
+    graph.add_edge(["recall_memory", "retrieve"], "select_route")
+    graph.add_conditional_edges("select_route", _Choice(_after_route), ["generate", "refuse"])
+    graph.add_edge("generate", "check_output")
+    graph.add_conditional_edges(
+        "check_output", _Choice(_after_output), ["generate", "refuse", "store_cache", END]
+    )
+    graph.add_edge("store_cache", "save_memory")
+    graph.add_edge("save_memory", END)
+    graph.add_edge("refuse", END)
+
+
+def _after_input(state: AssistantState) -> str:
+    return "refuse" if state["route"] == "refuse" else "lookup_cache"
+
+
+def _after_lookup(state: AssistantState) -> str | list[str]:
+    return "check_output" if state["cache"]["outcome"] == "hit" else ["recall_memory", "retrieve"]
+
+
+def _after_route(state: AssistantState) -> str:
+    return "refuse" if state["route"] == "refuse" else "generate"
+
+
+def _after_output(state: AssistantState) -> str:
+    if state["route"] == "refuse":
+        return "refuse"
+    if state["decisions"][-1]["decision"] == "regenerate":
+        return "generate"
+    return END if state["cache"]["outcome"] == "hit" else "store_cache"
+
+
+class _Choice(Runnable[Any, Any]):
+    """A path function that runs where it is called; LangGraph would send a plain one to the loop's thread pool."""
+
+    def __init__(self, choose: Callable[[Any], str | list[str]]) -> None:
+        self._choose = choose
+        self.name = choose.__name__
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:  # noqa: A002
+        return self._choose(input)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:  # noqa: A002
+        return self._choose(input)

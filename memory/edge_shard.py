@@ -1,0 +1,230 @@
+"""One collection on disk: a qdrant-edge shard with its configuration, its lock and its upkeep."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qdrant_edge import EdgeConfig, EdgeShard, UpdateOperation
+
+from freehold.errors import StorageError
+
+__all__ = ["ShardFolder", "engine_errors", "sync_folder"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+# `optimize()` holds the interpreter's lock from beginning to end (18 s for 20,000 vectors), so it gets its own process.
+_OPTIMIZE = (
+    "import os, sys, qdrant_edge\n"
+    "os.nice(10)\n"
+    "shard = qdrant_edge.EdgeShard.load(sys.argv[1])\n"
+    "shard.optimize()\n"
+    "shard.flush()\n"
+    "shard.close()\n"
+)
+
+
+@contextlib.contextmanager
+def engine_errors(action: str, collection: str) -> Iterator[None]:
+    """Turn whatever the engine raises into a `StorageError` that names the action and the collection."""
+    try:
+        yield
+    except (StorageError, NotImplementedError):
+        raise
+    except BaseException as error:
+        # A panic in the engine is no `Exception`; pyo3 does not export its class.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise StorageError(f"Could not {action} in collection {collection!r}: {error}") from error
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class ShardFolder:
+    """A collection's folder: `config.json` beside `shard/`; the shard opens on first use.
+
+    Every call takes the collection's one lock, at no cost: the engine holds the interpreter's lock while it works.
+
+    Args:
+        folder: Folder of the collection, which exists.
+
+    Raises:
+        StorageError: The engine or the disk failed, or the collection was closed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+        self._lock = threading.RLock()
+        self._shard: EdgeShard | None = None
+        self._closed = False
+        self._journal: list[UpdateOperation] | None = None
+        self._dirty = False
+        self.unindexed = 0
+        """Points written since the last optimisation."""
+
+    @classmethod
+    def create(cls, folder: Path, config: EdgeConfig, description: dict[str, Any]) -> ShardFolder:
+        """Make the collection whole in a temporary folder, then rename it: a crash leaves all of it or nothing."""
+        temporary = folder.parent / f".new-{uuid.uuid4().hex}"
+        with engine_errors("create the shard", folder.name):
+            shard_path = temporary / "shard"
+            shard_path.mkdir(parents=True)
+            shard = EdgeShard.create(str(shard_path), config)
+            shard.flush()
+            shard.close()
+            (temporary / "config.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+            temporary.rename(folder)
+            sync_folder(folder.parent)
+        return cls(folder)
+
+    def description(self) -> dict[str, Any]:
+        """What `create` was given as description."""
+        with engine_errors("read config.json", self.name):
+            found: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+            return found
+
+    def _open(self) -> EdgeShard:
+        if self._closed:
+            raise StorageError(f"Collection {self.name!r} is closed; open its folder again with EdgeQdrantClient.")
+        if self._shard is None:
+            live, old = self.folder / "shard", self.folder / "shard.old"
+            with engine_errors("open the shard", self.name):
+                if old.exists() and not live.exists():  # killed between the two renames of `optimize`
+                    old.rename(live)
+                for leftover in (old, self.folder / "shard.new"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                self._shard = EdgeShard.load(str(live))
+        return self._shard
+
+    def read(self, action: str, call: Callable[[EdgeShard], T]) -> T:
+        """Run a call that changes nothing."""
+        with self._lock, engine_errors(action, self.name):
+            return call(self._open())
+
+    def update(self, action: str, operation: UpdateOperation, points: int = 0) -> None:
+        """Apply an operation; once this returns, kill -9 does not undo it."""
+        with self._lock, engine_errors(action, self.name):
+            self._open().update(operation)
+            if self._journal is not None:
+                self._journal.append(operation)
+            self._dirty = True
+            self.unindexed += points
+
+    def flush(self) -> None:
+        """Put everything written so far on the disk, safe against a power cut."""
+        with self._lock:
+            if self._dirty and self._shard is not None:
+                with engine_errors("flush", self.name):
+                    self._shard.flush()
+                self._dirty = False
+
+    def optimize(self, stop: threading.Event | None = None) -> None:
+        """Build the HNSW index beside the live shard, in another process, and swap it in.
+
+        Reads and writes go on meanwhile; what is written is kept and applied again to the new shard before the swap.
+
+        Args:
+            stop: Gives up, leaving the shard as it is, when this is set.
+        """
+        new = self.folder / "shard.new"
+        with self._lock, engine_errors("copy the shard", self.name):
+            shard = self._open()
+            if self._journal is not None:
+                return  # one is under way
+            shard.flush()
+            self._journal, counted, self.unindexed = [], self.unindexed, 0
+            try:
+                shutil.rmtree(new, ignore_errors=True)
+                # Everything in the log is in the segments after the flush; the log's files are mostly holes of 64 MB.
+                shutil.copytree(self.folder / "shard", new, ignore=shutil.ignore_patterns("wal"))
+            except BaseException:
+                self._journal = None
+                raise
+        try:
+            with engine_errors("optimise", self.name):
+                finished = _optimize(new, stop)
+            with self._lock, engine_errors("swap the optimised shard in", self.name):
+                if finished and not self._closed:
+                    self._swap(new)
+                    counted = 0
+        finally:
+            with self._lock:
+                self._journal = None
+                self.unindexed += counted
+            shutil.rmtree(new, ignore_errors=True)
+
+    def _swap(self, new: Path) -> None:
+
+        fresh = EdgeShard.load(str(new))
+        for operation in self._journal or ():
+            fresh.update(operation)
+        fresh.flush()
+        fresh.close()
+        if self._shard is not None:
+            self._shard.close()
+            self._shard = None
+        live, old = self.folder / "shard", self.folder / "shard.old"
+        live.rename(old)
+        new.rename(live)
+        sync_folder(self.folder)
+        self._open()
+
+    def close(self) -> None:
+        """Flush and close; a second call does nothing."""
+        with self._lock:
+            self._closed = True
+            if self._shard is not None:
+                shard, self._shard = self._shard, None
+                with engine_errors("close the shard", self.name):
+                    shard.flush()
+                    shard.close()
+
+    def remove(self) -> None:
+        """Close the collection and delete it: first out of sight with one rename, then from the disk."""
+        with self._lock:
+            self._closed = True
+            with engine_errors("delete the collection", self.name):
+                if self._shard is not None:
+                    self._shard.close()
+                    self._shard = None
+                trash = self.folder.parent / f".deleted-{uuid.uuid4().hex}"
+                self.folder.rename(trash)
+                sync_folder(trash.parent)
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def _optimize(path: Path, stop: threading.Event | None) -> bool:
+    """Optimise the shard at `path` in another process; False where it was told to stop."""
+    command = [sys.executable, "-c", _OPTIMIZE, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:  # noqa: S603
+        while True:
+            try:
+                _, errors = child.communicate(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                if stop is None or not stop.is_set():
+                    continue
+                child.kill()
+                return False
+            if child.returncode != 0:
+                raise StorageError(f"The optimiser ended with {child.returncode}: {errors.strip()[-500:]}")
+            return True

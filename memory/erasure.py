@@ -1,0 +1,121 @@
+"""Erase one user from mem0, down to the bytes on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import models
+
+from freehold.errors import StorageError
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+__all__ = ["erase", "finish_rewrite"]
+
+_PAGE = 1000
+
+
+def erase(mem0: Any, owner: str, folder: Path) -> int:
+    """Delete everything that an owner has in mem0: vectors, entities, history and messages.
+
+    mem0's own `delete_all` writes every text once more, as deleted, into its history. This deletes by the owner's name,
+    so that a call that was interrupted is completed by the next one. Then the files are written anew: the embedded Qdrant
+    keeps a deleted point's payload in its segments and its log, SQLite in free pages and its log. A Qdrant server cleans
+    up by itself, when it sees fit.
+
+    Args:
+        mem0: The `mem0.Memory`, on the thread that owns it.
+        owner: The scoped user id.
+        folder: Where a rewrite of the collection leaves its mark, to be finished after a crash.
+
+    Returns:
+        How many memories were deleted.
+
+    Raises:
+        StorageError: Something of the owner is still there.
+    """
+    client, collection = mem0.vector_store.client, mem0.vector_store.collection_name
+    mine = models.Filter(must=[models.FieldCondition(key="user_id", match=models.MatchValue(value=owner))])
+    connection = mem0.db.connection
+    erased = client.count(collection, count_filter=mine, exact=True).count
+    # Every write leaves a row with the owner's name, and those rows go last: without one there is nothing on disk either.
+    if not connection.execute("SELECT EXISTS (SELECT 1 FROM history WHERE actor_id = ?)", (owner,)).fetchone()[0]:
+        return int(erased)
+    for name in (collection, f"{collection}_entities"):
+        if not client.collection_exists(name):
+            continue
+        client.delete(name, points_selector=models.FilterSelector(filter=mine))
+        if left := client.count(name, count_filter=mine, exact=True).count:
+            raise StorageError(f"{left} points of {owner} are still in the collection {name}; call forget again.")
+        _rewrite(client, name, folder)
+    _erase_rows(connection, owner)
+    return int(erased)
+
+
+def _erase_rows(connection: Any, owner: str) -> None:
+    # mem0 names a session `agent_id=...&user_id=...`, with these three characters escaped.
+    session = owner.replace("%", "%25").replace("&", "%26").replace("=", "%3D")
+    with connection:
+        connection.execute("DELETE FROM history WHERE actor_id = ?", (owner,))
+        connection.execute(
+            "DELETE FROM messages WHERE instr('&' || session_scope || '&', '&user_id=' || ? || '&') > 0", (session,)
+        )
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _rewrite(client: QdrantClient, collection: str, folder: Path) -> None:
+    """Write an embedded collection anew: to a spare one, then back. Killed at any point, nothing is lost.
+
+    Until the mark is set, the collection is whole and the spare is rubbish; from then on it is the other way round.
+    """
+    from freehold.memory.edge_client import EdgeQdrantClient
+
+    if not isinstance(client, EdgeQdrantClient):
+        return
+    client.delete_collection(_spare(collection))
+    _copy(client, collection, _spare(collection))
+    client.flush()
+    _mark(folder, collection).touch()
+    finish_rewrite(client, collection, folder)
+
+
+def finish_rewrite(client: QdrantClient, collection: str, folder: Path) -> None:
+    """Finish a rewrite that was killed half way; does nothing where there was none."""
+    spare, mark = _spare(collection), _mark(folder, collection)
+    if mark.exists():
+        if client.collection_exists(spare):
+            client.delete_collection(collection)
+            _copy(client, spare, collection)
+            client.flush()  # type: ignore[attr-defined] - only the embedded client is ever rewritten
+        mark.unlink()
+    if client.collection_exists(spare):
+        client.delete_collection(spare)
+
+
+def _spare(collection: str) -> str:
+    return f"{collection}_rewritten"
+
+
+def _mark(folder: Path, collection: str) -> Path:
+    return folder / f"{collection}.rewritten"
+
+
+def _copy(client: QdrantClient, source: str, target: str) -> None:
+    described = client.get_collection(source)
+    parameters = described.config.params
+    client.create_collection(
+        target, vectors_config=parameters.vectors, sparse_vectors_config=parameters.sparse_vectors
+    )
+    for key, index in described.payload_schema.items():
+        client.create_payload_index(target, field_name=key, field_schema=index.data_type)
+    offset = None
+    while True:
+        page, offset = client.scroll(source, limit=_PAGE, offset=offset, with_payload=True, with_vectors=True)
+        points: list[Any] = [models.PointStruct(id=row.id, vector=row.vector, payload=row.payload) for row in page]
+        if points:
+            client.upsert(target, points=points)
+        if offset is None:
+            return

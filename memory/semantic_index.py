@@ -1,0 +1,179 @@
+"""Earlier questions by meaning, for the response cache's semantic tier."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from freehold.errors import FreeholdError, StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from qdrant_client import QdrantClient
+
+__all__ = ["SemanticIndex"]
+
+T = TypeVar("T")
+
+_POINT_IDS = uuid.UUID("6f9f2f0e-6b0f-5b0c-9d52-1c1a7ad3c0de")
+
+
+class _Embedder(Protocol):
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One normalised vector per text, as rows."""
+        ...
+
+
+class SemanticIndex:
+    """Finds the nearest earlier questions within a scope, by cosine similarity, in one Qdrant collection.
+
+    The collection is made on first use, and made anew where its vectors have another length: what it holds can be asked
+    again. Vectors of two encoders of the same length must not meet: give each encoder its own collection.
+
+    Args:
+        client: An `EdgeQdrantClient`, or a client of a Qdrant server. It is shared, and stays open on `close`.
+        embedder: Makes the vectors.
+        collection: Name of the collection.
+
+    Raises:
+        StorageError: From every method: the collection cannot be read or written, or this index is closed.
+        InferenceError: From `add` and `nearest`, where the embedder fails.
+
+    Example:
+        >>> index = SemanticIndex(client, embedder)
+        >>> run_sync(index.add("key-1", "How do I reset my password?", scope="ada"))
+        >>> [key for key, _, _ in run_sync(index.nearest("How can I reset my password?", scope="ada"))]
+        ['key-1']
+    """
+
+    def __init__(self, client: QdrantClient, embedder: _Embedder, collection: str = "cache") -> None:
+        self.collection = collection
+        self._client = client
+        self._embedder = embedder
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="freehold-questions")
+        self._ready = False  # belongs to the executor's thread
+
+    async def add(self, key: str, question: str, scope: str, vector: Sequence[float] | None = None) -> None:
+        """Put a question under the key of its answer, over an earlier one of the same key.
+
+        Args:
+            key: The exact key of the answer.
+            question: The question as it was asked.
+            scope: Only questions of the same scope are compared.
+            vector: The question's vector, where it is known already.
+        """
+        # Half of a surrogate pair has no UTF-8 form, and the engine takes nothing else.
+        text = question.encode("utf-8", "replace").decode()
+        point = list(vector) if vector is not None else await self._vector(text)
+        await self._run(lambda: self._add(key, text, scope, point))
+
+    async def nearest(self, question: str, scope: str, limit: int = 1) -> list[tuple[str, str, float]]:
+        """The nearest questions of the scope, best first: key, question, cosine similarity."""
+        vector = await self._vector(question.encode("utf-8", "replace").decode())
+        return await self._run(lambda: self._nearest(vector, scope, limit))
+
+    async def remove(self, key: str) -> None:
+        """Forget the question under this key, where there is one."""
+        await self._run(lambda: self._remove(key))
+
+    async def clear(self) -> None:
+        """Forget every question of every scope."""
+        await self._run(self._clear)
+
+    async def close(self) -> None:
+        """End the index's thread when its work is done; the client stays open. Closing twice is closing once."""
+        try:
+            last = asyncio.get_running_loop().run_in_executor(self._executor, _nothing)
+        except RuntimeError:  # the executor takes nothing more: closed before
+            return
+        self._executor.shutdown(wait=False)
+        await last
+
+    async def _vector(self, text: str) -> list[float]:
+        return [float(value) for value in (await self._embedder.embed([text]))[0]]
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
+        except RuntimeError as error:
+            raise StorageError(
+                f"The index of cached questions {self.collection!r} is closed; open a new one."
+            ) from error
+        return await running
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        try:
+            if not self._ready:
+                self._open()
+                self._ready = True
+            return work()
+        except FreeholdError:
+            raise
+        except Exception as error:
+            # Qdrant's engine, its client and a server each have errors of their own, with no base in common.
+            self._ready = False
+            raise StorageError(f"The index of cached questions {self.collection!r} failed: {error}.") from error
+
+    def _open(self) -> None:
+        from qdrant_client import models
+
+        if self._client.collection_exists(self.collection):
+            vectors: Any = self._client.get_collection(self.collection).config.params.vectors
+            if getattr(vectors, "size", None) == self._embedder.dimension:
+                return
+            self._client.delete_collection(self.collection)
+        self._client.create_collection(
+            self.collection,
+            vectors_config=models.VectorParams(size=self._embedder.dimension, distance=models.Distance.COSINE),
+        )
+        self._client.create_payload_index(self.collection, "scope", models.PayloadSchemaType.KEYWORD)
+
+    def _add(self, key: str, question: str, scope: str, vector: list[float]) -> None:
+        from qdrant_client import models
+
+        payload = {"key": key, "question": question, "scope": scope}
+        point = models.PointStruct(id=_point_id(key), vector=vector, payload=payload)
+        self._client.upsert(self.collection, points=[point])
+
+    def _nearest(self, vector: list[float], scope: str, limit: int) -> list[tuple[str, str, float]]:
+        from qdrant_client import models
+
+        same_scope = models.FieldCondition(key="scope", match=models.MatchValue(value=scope))
+        found = self._client.query_points(
+            self.collection,
+            query=vector,
+            query_filter=models.Filter(must=[same_scope]),
+            limit=limit,
+            with_payload=True,
+        )
+        return [
+            (str(point.payload["key"]), str(point.payload["question"]), point.score)
+            for point in found.points
+            if point.payload is not None
+        ]
+
+    def _remove(self, key: str) -> None:
+        from qdrant_client import models
+
+        self._client.delete(self.collection, points_selector=models.PointIdsList(points=[_point_id(key)]))
+
+    def _clear(self) -> None:
+        self._client.delete_collection(self.collection)
+        self._ready = False
+
+
+def _nothing() -> None:
+    """Work that is done when all the work before it is."""
+
+
+def _point_id(key: str) -> str:
+    return str(uuid.uuid5(_POINT_IDS, key))

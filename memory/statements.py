@@ -1,0 +1,164 @@
+"""What a message states about its writer, by rules alone: sentences, questions, first-person clauses, evidence."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["clauses", "is_about_writer", "is_question", "mentions_writer", "supports"]
+
+_LONGEST_MESSAGE = 4000
+"""Characters of a message that are looked at; facts about people come early, pasted logs do not matter."""
+
+_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*")
+# "My name is Ada, and I like tea": each half stands alone. A pronoun must follow: "bread and butter" stays whole.
+_CLAUSE = re.compile(
+    r"[,;]?\s+(?:and|but|also)\s+(?=(?:I|I'm|I've|my|we|our)\b)|;\s+|,\s+(?=(?:I|I'm|I've|my)\b)", re.IGNORECASE
+)
+_SUBJECT = (
+    r"(?:i|you|we|they|he|she|it|the|this|that|there|these|those|my|your|our|his|her|their|a|an|any|anyone|someone)"
+)
+_QUESTION = re.compile(
+    r"(?:who|whom|whose|what|which|where|when|why|how)\b(?!\s+(?:i|we|my|our)\b)"
+    r"|(?:is|are|am|was|were|do|does|did|can|could|would|will|shall|should|may|might|have|has|had)(?:n't)?"
+    rf"\s+{_SUBJECT}\b",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"(?:(?:hi|hello|hey|well|so|also|and|but|oh|ok|okay|yes|no|actually|fyi|btw|by the way|just so you know)\b"
+    r"[\s,:!-]*)*",
+    re.IGNORECASE,
+)
+_REMEMBER = re.compile(
+    r"(?:please\s+)?(?:remember|note|keep in mind|don't forget|do not forget)\b(?:\s+that\b)?[\s,:]*", re.IGNORECASE
+)
+_WRITER = re.compile(r"\b(?:i|i'm|i've|i'd|i'll|my|mine|me|myself|we|we're|we've|our|us)\b", re.IGNORECASE)
+_SUBJECT_IS_WRITER = re.compile(r"(?:i|i'm|i've|i'd|i'll|my|mine|we|we're|we've|our)\b", re.IGNORECASE)
+_SCENE_THEN_WRITER = re.compile(
+    r"(?:on|at|in|for|from|every|when|since|during|after|before|as|usually|sometimes|today|yesterday|last|this|next"
+    r"|until|once)\b.{0,60}?\b(?:I|I'm|I've|my|we)\b",
+    re.IGNORECASE,
+)
+# First person, and yet about this conversation only.
+_PASSING = re.compile(
+    r"(?:i|we)(?:'d| would)?\s+(?:"
+    r"(?:want|need|like|love)\s+(?:to\s+(?:know|ask|see|find|learn|understand|hear)|help|you|it|this|that|them)\b"
+    r"|(?:wonder|mean|see|agree|guess|hope)\b|(?:have|had)\s+(?:a|another|one)\s+question\b"
+    r"|(?:do not|don't)\s+(?:know|understand|get)\b|am\s+(?:wondering|asking|looking for)\b)"
+    r"|i'm\s+(?:wondering|asking|looking for|sorry|not sure)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"\w+")
+_NEGATION = re.compile(
+    r"\b(?:not|never|no|cannot|without|hardly|stopped|quit|hate|hates|dislike|dislikes)\b|n't\b", re.IGNORECASE
+)
+_RELATIVE = re.compile(
+    r"\b(?:my|our)\s+(?:\w+\s+)?(sister|brother|mother|father|mum|mom|dad|wife|husband|partner|boyfriend|girlfriend"
+    r"|friend|boss|manager|colleague|neighbou?r|son|daughter|child|kid|parent|cousin|uncle|aunt|dog|cat|team)s?\b",
+    re.IGNORECASE,
+)
+# A fact may use these without the message doing so: "I'm Ada" supports "Name is Ada".
+_FREE = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and are as at be been by called does for from had has have he her his i in is it its like likes live "
+        "lives location love loves me my name named no not of on or our over own owns person prefer preference "
+        "prefers she s that the their they to use user users uses was were who with work works",
+    )
+)
+
+
+def _sentences(message: str) -> list[str]:
+    text = message[:_LONGEST_MESSAGE].replace("\u2019", "'")
+    return [sentence.strip() for sentence in _SENTENCE.findall(text) if sentence.strip()]
+
+
+def is_question(sentence: str) -> bool:
+    """Whether a sentence asks rather than states.
+
+    Example:
+        >>> is_question("where do I live"), is_question("When I was six I lived in Rome.")
+        (True, False)
+    """
+    text = _without_lead(sentence)
+    return text.rstrip("\"') ").endswith("?") or _QUESTION.match(text) is not None
+
+
+def clauses(message: str) -> list[str]:
+    """The clauses of a message that could state something: questions are left out, sentences are cut before `and I`.
+
+    Example:
+        >>> clauses("My name is Ada, and I like tea. What is yours?")
+        ['My name is Ada', 'I like tea']
+    """
+    found: list[str] = []
+    for sentence in _sentences(message):
+        if not is_question(sentence):
+            found.extend(part.strip().rstrip(".!;, ") for part in _CLAUSE.split(sentence))
+    return [clause for clause in found if _WORD.search(clause)]
+
+
+def is_about_writer(clause: str) -> bool:
+    """Whether a clause states something about its writer that is worth keeping, by its form.
+
+    Example:
+        >>> is_about_writer("I have a dog"), is_about_writer("Explain my results"), is_about_writer("I wonder why")
+        (True, False, False)
+    """
+    text = _without_lead(clause)
+    if asked := _REMEMBER.match(text):
+        return len(_WORD.findall(text[asked.end() :])) > 1
+    if _PASSING.match(text):
+        return False
+    return len(_WORD.findall(text)) > 1 and bool(_SUBJECT_IS_WRITER.match(text) or _SCENE_THEN_WRITER.match(text))
+
+
+def supports(clause: str, fact: str) -> bool:
+    """Whether a clause holds the evidence for a fact: its content words, the same polarity, and the same person.
+
+    Example:
+        >>> supports("I like tea", "Likes tea"), supports("I like tea", "Lives in Porto")
+        (True, False)
+        >>> supports("I don't like tea", "Likes tea"), supports("My sister likes tea", "Likes tea")
+        (False, False)
+    """
+    wanted = [word for word in _words(fact) if word not in _FREE]
+    given = _words(clause)
+    if not wanted or not all(any(_same(word, other) for other in given) for word in wanted):
+        return False
+    if bool(_NEGATION.search(clause)) != bool(_NEGATION.search(fact)):
+        return False
+    relative = _RELATIVE.search(clause)
+    return relative is None or any(_same(relative[1].lower(), word) for word in _words(fact))
+
+
+def mentions_writer(clause: str) -> bool:
+    """Whether a clause speaks of its writer at all, or asks to be remembered: the rest is not worth a model's time.
+
+    Example:
+        >>> mentions_writer("Tea keeps me awake"), mentions_writer("Explain the write-ahead log")
+        (True, False)
+    """
+    return bool(_WRITER.search(clause) or _REMEMBER.match(_without_lead(clause)))
+
+
+def _without_lead(text: str) -> str:
+    """The text without greetings and fillers at its beginning."""
+    lead = _LEAD.match(text)
+    return text[lead.end() :] if lead else text
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.replace("\u2019", "'").casefold())
+
+
+def _same(left: str, right: str) -> bool:
+    """Equal, or inflections of one word: a common beginning of four letters and at most three letters after it."""
+    if left == right:
+        return True
+    if left.isdigit() or right.isdigit():
+        return False
+    shorter, longer = sorted((left, right), key=len)
+    stem = shorter.rstrip("e") if len(shorter) > 3 else shorter
+    if len(stem) < 3 or not longer.startswith(stem):
+        return False
+    return longer[len(stem) :] in {"", "s", "es", "d", "ed", "ing", "er", "e", "ly"}

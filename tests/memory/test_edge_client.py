@@ -1,0 +1,430 @@
+"""Tests of memory/edge_client.py and what it stands on, with qdrant-client's in-memory mode as the reference."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from qdrant_client import QdrantClient, models
+
+from freehold.errors import StorageError, WorkspaceLockedError
+from freehold.memory import EdgeQdrantClient
+
+NAME = "things"
+DENSE = models.VectorParams(size=3, distance=models.Distance.COSINE)
+SPARSE = {"bm25": models.SparseVectorParams()}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
+    opened = EdgeQdrantClient(tmp_path / "vectors")
+    opened.create_collection(NAME, DENSE, sparse_vectors_config=SPARSE)
+    yield opened
+    opened.close()
+
+
+def point(identity: Any, vector: list[float], **payload: Any) -> models.PointStruct:
+    return models.PointStruct(id=identity, vector={"": vector}, payload=payload)
+
+
+# --- the same answers as qdrant-client's own local mode -----------------------------------------------------------------
+
+_IDS = st.integers(0, 9).map(lambda n: n if n < 5 else str(uuid.UUID(int=n)))
+# Whole numbers with different lengths: no two directions tie, and no rounding decides the order.
+_VECTORS = st.tuples(*[st.integers(1, 97)] * 3).map(lambda v: [float(x) for x in v])
+_PAYLOADS = st.fixed_dictionaries(
+    {},
+    optional={
+        "colour": st.sampled_from(["red", "green", "blue"]),
+        "size": st.integers(-3, 3),
+        "tags": st.lists(st.sampled_from(["a", "b"]), max_size=2),
+        "nothing": st.none(),
+    },
+)
+_POINTS = st.lists(
+    st.builds(lambda i, v, p: models.PointStruct(id=i, vector={"": v}, payload=p), _IDS, _VECTORS, _PAYLOADS),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda p: p.id,
+)
+_CONDITIONS = st.one_of(
+    st.sampled_from(["red", "green"]).map(lambda v: models.FieldCondition(key="colour", match=models.MatchValue(value=v))),
+    st.integers(-3, 3).map(lambda v: models.FieldCondition(key="size", match=models.MatchValue(value=v))),
+    st.lists(st.sampled_from(["red", "blue"]), min_size=1).map(
+        lambda v: models.FieldCondition(key="colour", match=models.MatchAny(any=v))
+    ),
+    st.lists(st.sampled_from(["a", "b"]), min_size=1).map(
+        lambda v: models.FieldCondition(key="tags", match=models.MatchExcept(**{"except": v}))
+    ),
+    st.sampled_from(["re", "blue", "n"]).map(lambda v: models.FieldCondition(key="colour", match=models.MatchText(text=v))),
+    st.tuples(st.integers(-3, 0), st.integers(0, 3)).map(
+        lambda v: models.FieldCondition(key="size", range=models.Range(gte=v[0], lt=v[1]))
+    ),
+    st.lists(_IDS, max_size=3).map(lambda v: models.HasIdCondition(has_id=v)),
+    st.sampled_from(["colour", "tags", "nothing"]).map(
+        lambda k: models.IsEmptyCondition(is_empty=models.PayloadField(key=k))
+    ),
+    st.sampled_from(["colour", "nothing"]).map(lambda k: models.IsNullCondition(is_null=models.PayloadField(key=k))),
+)
+_FILTERS = st.recursive(
+    st.builds(
+        models.Filter,
+        must=st.lists(_CONDITIONS, max_size=2),
+        should=st.none() | st.lists(_CONDITIONS, min_size=1, max_size=2),
+        must_not=st.none() | st.lists(_CONDITIONS, min_size=1, max_size=1),
+    ),
+    lambda inner: st.builds(lambda a, b: models.Filter(must=[a], should=[b, a]), inner, inner),
+    max_leaves=3,
+)
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("upsert"), _POINTS),
+        st.tuples(st.just("delete"), st.lists(_IDS, min_size=1, max_size=3)),
+        st.tuples(st.just("delete"), _FILTERS),
+        st.tuples(st.just("set_payload"), _FILTERS),
+        st.tuples(st.just("query"), st.tuples(_VECTORS, st.none() | _FILTERS)),
+        st.tuples(st.just("scroll"), st.tuples(st.integers(1, 4), st.none() | _FILTERS)),
+        st.tuples(st.just("count"), st.none() | _FILTERS),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+def everything(client: QdrantClient) -> dict[Any, Any]:
+    records, _ = client.scroll(NAME, limit=100)
+    return {str(record.id): record.payload for record in records}
+
+
+def answer(client: QdrantClient, kind: str, argument: Any) -> Any:
+    """What a step answers, in a form that can be compared; a write answers what is there afterwards."""
+    if kind == "upsert":
+        client.upsert(NAME, argument)
+    elif kind == "delete":
+        client.delete(NAME, argument)
+    elif kind == "set_payload":
+        client.set_payload(NAME, {"size": 1}, argument)
+    elif kind == "query":
+        vector, chosen = argument
+        hits = client.query_points(NAME, vector, query_filter=chosen, limit=100).points
+        return sorted((round(hit.score, 4), str(hit.id)) for hit in hits)
+    elif kind == "scroll":
+        limit, chosen = argument
+        records, following = client.scroll(NAME, chosen, limit=limit)
+        return len(records), following is None
+    elif kind == "count":
+        return client.count(NAME, argument).count
+    return everything(client)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[EdgeQdrantClient, QdrantClient]]:
+    folder = tempfile.mkdtemp()
+    ours, reference = EdgeQdrantClient(folder), QdrantClient(":memory:")
+    for one in (ours, reference):
+        one.create_collection(NAME, DENSE, sparse_vectors_config=SPARSE)
+    yield ours, reference
+    reference.close()
+    ours.close()
+    shutil.rmtree(folder)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_STEPS)
+def test_answers_as_the_reference_does(pair: tuple[EdgeQdrantClient, QdrantClient], steps: list[Any]) -> None:
+    """Any order of writes and reads gives what qdrant-client's own local mode gives: callers cannot tell them apart."""
+    for one in pair:
+        one.delete(NAME, models.Filter(must=[]))
+    for kind, argument in steps:
+        ours, reference = (answer(one, kind, argument) for one in pair)
+        assert ours == reference, (kind, argument)
+
+
+def test_scroll_pages_through_everything(client: EdgeQdrantClient) -> None:
+    """Pages follow one another without a gap or a repeat, also where integers and UUIDs are mixed."""
+    ids: list[Any] = [*range(7), *(str(uuid.UUID(int=n)) for n in range(5))]
+    client.upsert(NAME, [point(one, [1.0, 2.0, 3.0]) for one in ids])
+    seen, offset = [], None
+    while True:
+        records, offset = client.scroll(NAME, limit=5, offset=offset)
+        seen += [record.id for record in records]
+        if offset is None:
+            break
+    assert sorted(seen, key=str) == sorted(ids, key=str)
+
+
+# --- queries the reference cannot vouch for ------------------------------------------------------------------------------
+
+
+def test_fuses_dense_and_sparse(client: EdgeQdrantClient) -> None:
+    """Reciprocal rank fusion puts a point first that both searches find: hybrid retrieval rests on it."""
+    sparse = models.SparseVector(indices=[7], values=[1.0])
+    client.upsert(
+        NAME,
+        [
+            models.PointStruct(id=1, vector={"": [1.0, 0.0, 0.0]}),
+            models.PointStruct(id=2, vector={"": [0.9, 0.1, 0.0], "bm25": sparse}),
+            models.PointStruct(id=3, vector={"": [0.0, 1.0, 0.0], "bm25": models.SparseVector(indices=[8], values=[1.0])}),
+        ],
+    )
+    prefetch = [
+        models.Prefetch(query=[1.0, 0.0, 0.0], limit=10),
+        models.Prefetch(query=sparse, using="bm25", limit=10),
+    ]
+    found = client.query_points(NAME, models.FusionQuery(fusion=models.Fusion.RRF), prefetch=prefetch, limit=3)
+    assert [hit.id for hit in found.points] == [2, 1, 3]
+    batch = client.query_batch_points(
+        NAME, [models.QueryRequest(query=[0.0, 1.0, 0.0], limit=1), models.QueryRequest(query=sparse, using="bm25")]
+    )
+    assert [[hit.id for hit in one.points] for one in batch] == [[3], [2]]
+
+
+def test_threshold_offset_payload_and_vectors(client: EdgeQdrantClient) -> None:
+    """The options of a query mean what they mean on a server."""
+    client.upsert(NAME, [point(1, [1.0, 0.0, 0.0], a=1, b=2), point(2, [0.0, 1.0, 0.0], a=3)])
+    query = [1.0, 0.1, 0.0]
+    assert [hit.id for hit in client.query_points(NAME, query, score_threshold=0.5).points] == [1]
+    assert [hit.id for hit in client.query_points(NAME, query, offset=1).points] == [2]
+    first = client.query_points(NAME, query, limit=1, with_payload=["a"], with_vectors=True).points[0]
+    assert first.payload == {"a": 1}
+    assert first.vector is not None
+    assert client.query_points(NAME, query, limit=1, with_payload=False).points[0].payload is None
+    excluded = models.PayloadSelectorExclude(exclude=["a"])
+    assert client.query_points(NAME, query, limit=1, with_payload=excluded).points[0].payload == {"b": 2}
+    assert [hit.id for hit in client.query_points(NAME, 1).points] == [2]  # like point 1, without it
+
+
+def test_retrieve_update_and_batch(client: EdgeQdrantClient) -> None:
+    """What mem0 does with single points: read by id, change payload or vector alone, write columns."""
+    identity = uuid.uuid4()
+    batch = models.Batch(ids=[identity, 4], vectors={"": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]}, payloads=[{"x": 1}, {}])
+    client.upsert(NAME, batch)
+    client.set_payload(NAME, {"y": 2}, [identity])
+    client.update_vectors(NAME, [models.PointVectors(id=str(identity), vector=[0.0, 0.0, 2.0])])
+    records = client.retrieve(NAME, [str(identity), 99], with_vectors=True)
+    assert [(record.id, record.payload, record.vector) for record in records] == [
+        (str(identity), {"x": 1, "y": 2}, [0.0, 0.0, 1.0])
+    ]
+
+
+def test_index_and_description(client: EdgeQdrantClient) -> None:
+    """A collection describes itself as it was made: mem0 looks for its sparse vectors there."""
+    client.create_payload_index(NAME, "user_id", "keyword")
+    client.create_payload_index(NAME, "size", models.PayloadSchemaType.INTEGER)
+    client.upsert(NAME, [point(1, [1.0, 0.0, 0.0], size=2, user_id="ada"), point(2, [1.0, 1.0, 0.0], size=1)])
+    info = client.get_collection(NAME)
+    assert info.points_count == 2
+    assert info.config.params.vectors == DENSE
+    assert info.config.params.sparse_vectors == SPARSE
+    assert info.payload_schema["user_id"].data_type == models.PayloadSchemaType.KEYWORD
+    assert [record.id for record in client.scroll(NAME, order_by="size")[0]] == [2, 1]
+
+
+def test_collections_come_and_go(client: EdgeQdrantClient) -> None:
+    """Collections can be listed, deleted and made again, and nothing of the old one is left."""
+    client.upsert(NAME, [point(1, [1.0, 0.0, 0.0])])
+    assert [one.name for one in client.get_collections().collections] == [NAME]
+    assert client.delete_collection(NAME)
+    assert not client.collection_exists(NAME)
+    assert not client.delete_collection(NAME)
+    client.create_collection(NAME, DENSE)
+    assert client.count(NAME).count == 0
+    assert [path.name for path in client.folder.iterdir() if path.is_dir()] == [NAME]
+
+
+# --- mistakes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda c: c.count("missing"), "'missing' not found"),
+        (lambda c: c.upsert(NAME, [point("abc", [1.0, 0.0, 0.0])]), "'abc' cannot be a point id"),
+        (lambda c: c.upsert(NAME, [point(1, [1.0, 0.0])]), "expected dim: 3, got 2"),
+        (lambda c: c.upsert(NAME, [point(1, [math.nan, 0.0, 0.0])]), "NaN"),
+        (lambda c: c.query_points(NAME, [1.0, 0.0, 0.0], using="other"), "other"),
+        (lambda c: c.create_collection(NAME, DENSE), "exists already"),
+        (lambda c: c.create_collection("../out", DENSE), "letters, digits"),
+    ],
+)
+def test_mistakes_are_named(client: EdgeQdrantClient, call: Any, says: str) -> None:
+    """A mistake raises one kind of error that says what is wrong, and the collection works on."""
+    with pytest.raises(StorageError, match=says):
+        call(client)
+    client.upsert(NAME, [point(1, [1.0, 0.0, 0.0])])
+    assert client.count(NAME).count == 1
+
+
+def test_what_is_missing_says_so(client: EdgeQdrantClient) -> None:
+    """A method or an option that is not there is refused by name, never ignored."""
+    with pytest.raises(NotImplementedError, match="facet"):
+        client.facet(NAME, "colour")
+    with pytest.raises(NotImplementedError, match="lookup_from"):
+        client.query_points(NAME, [1.0, 0.0, 0.0], lookup_from=models.LookupLocation(collection="x"))
+    with pytest.raises(NotImplementedError, match="RecommendQuery"):
+        client.query_points(NAME, models.RecommendQuery(recommend=models.RecommendInput(positive=[1])))
+
+
+# --- one owner, and nothing lost -----------------------------------------------------------------------------------------
+
+_WRITER = """
+import sys
+from qdrant_client import models
+from freehold.memory import EdgeQdrantClient
+client = EdgeQdrantClient(sys.argv[1])
+if not client.collection_exists("things"):
+    client.create_collection("things", models.VectorParams(size=3, distance=models.Distance.COSINE))
+number = client.count("things").count
+while True:
+    client.upsert("things", [models.PointStruct(id=number, vector=[1.0, number, 2.0], payload={"n": number})])
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def writer(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", _WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
+
+
+def test_second_owner_is_refused_with_the_pid(tmp_path: Path) -> None:
+    """Two processes never write one folder, and the error names the process to close."""
+    with writer(tmp_path / "vectors") as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with pytest.raises(WorkspaceLockedError) as caught:
+            EdgeQdrantClient(tmp_path / "vectors")
+        assert caught.value.pid == child.pid
+        child.kill()
+    EdgeQdrantClient(tmp_path / "vectors").close()
+
+
+def test_same_process_is_refused_too(client: EdgeQdrantClient) -> None:
+    """A second client in the same process gets the same error, and closing the first frees the folder."""
+    with pytest.raises(WorkspaceLockedError) as caught:
+        EdgeQdrantClient(client.folder)
+    assert caught.value.pid == os.getpid()
+    client.close()
+    client.close()
+    with pytest.raises(StorageError, match="is closed"):
+        client.count(NAME)
+    EdgeQdrantClient(client.folder).close()
+
+
+def test_kill_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """Every upsert that returned before a kill -9 is there afterwards, twice in a row."""
+    acknowledged = -1
+    for _ in range(2):
+        with writer(tmp_path / "vectors") as child:
+            assert child.stdout is not None
+            for _ in range(40):
+                acknowledged = int(child.stdout.readline())
+            child.send_signal(signal.SIGKILL)
+            acknowledged = max([acknowledged, *map(int, child.stdout.read().split())])
+    client = EdgeQdrantClient(tmp_path / "vectors")
+    records, _ = client.scroll(NAME, limit=100_000)
+    client.close()
+    assert {record.payload["n"] for record in records if record.payload} >= set(range(acknowledged + 1))
+
+
+def test_half_made_collections_are_swept(tmp_path: Path) -> None:
+    """What a killed create or delete left behind is no collection, and goes when the folder is opened."""
+    folder = tmp_path / "vectors"
+    for name in (".new-1", ".deleted-2"):
+        (folder / name / "shard").mkdir(parents=True)
+    client = EdgeQdrantClient(folder)
+    assert client.get_collections().collections == []
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == []
+    client.close()
+
+
+# --- threads and upkeep --------------------------------------------------------------------------------------------------
+
+
+def test_optimise_keeps_what_is_written_meanwhile(client: EdgeQdrantClient) -> None:
+    """Building the index in the background loses no write made at the same time, and answers stay the same."""
+    client.upsert(NAME, [point(n, [1.0, n, n % 7]) for n in range(300)])
+    worker = threading.Thread(target=client.optimize, args=(NAME,))
+    worker.start()
+    written = 300
+    while worker.is_alive():
+        client.upsert(NAME, [point(written, [1.0, written, 1.0])])
+        written += 1
+    worker.join()
+    client.delete(NAME, [0])
+    assert client.count(NAME).count == written - 1
+    folder = client.folder
+    client.close()
+    reopened = EdgeQdrantClient(folder)
+    assert reopened.count(NAME).count == written - 1
+    assert not (folder / NAME / "shard.old").exists() or not (folder / NAME / "shard.new").exists()
+    reopened.close()
+
+
+def test_upkeep_runs_by_itself(tmp_path: Path) -> None:
+    """Enough writes start an optimisation without anybody asking."""
+    client = EdgeQdrantClient(tmp_path, optimize_after=10, flush_every=0.02)
+    client.create_collection(NAME, DENSE)
+    client.upsert(NAME, [models.PointStruct(id=n, vector=[1.0, n, 2.0]) for n in range(20)])
+    shard = client._folder.shard(NAME)
+    for _ in range(1000):
+        if shard.unindexed == 0 and shard._journal is None:
+            break
+        threading.Event().wait(0.02)
+    assert shard.unindexed == 0
+    assert client.count(NAME).count == 20
+    client.close()
+
+
+def test_interrupted_swap_is_mended(client: EdgeQdrantClient) -> None:
+    """A kill between the two renames of an optimisation leaves the old shard, and that is used."""
+    client.upsert(NAME, [point(1, [1.0, 0.0, 0.0])])
+    client.close()
+    collection = client.folder / NAME
+    (collection / "shard").rename(collection / "shard.old")
+    reopened = EdgeQdrantClient(client.folder)
+    assert reopened.count(NAME).count == 1
+    reopened.close()
+
+
+def test_many_threads(client: EdgeQdrantClient) -> None:
+    """Eight threads that write and read at once neither fail nor lose a point."""
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for step in range(25):
+                client.upsert(NAME, [point(number * 100 + step, [1.0, step, number])])
+                client.query_points(NAME, [1.0, 2.0, 3.0], limit=3)
+        except BaseException as error:  # noqa: BLE001 - shown in the assertion
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert client.count(NAME).count == 200
+
+
+def test_damaged_shard_is_a_storage_error(client: EdgeQdrantClient) -> None:
+    """A damaged folder gives an error that names the collection, not a crash."""
+    client.close()
+    (client.folder / NAME / "shard" / "edge_config.json").write_text("not json")
+    reopened = EdgeQdrantClient(client.folder)
+    with pytest.raises(StorageError, match=NAME):
+        reopened.count(NAME)
+    reopened.close()

@@ -1,0 +1,214 @@
+"""Attacks on the walls between users, and on what is left of them after they are forgotten."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from freehold import Context
+from freehold.errors import ScopeError
+from freehold.inference import LlamaEmbeddings
+from freehold.memory import erasure
+from freehold.memory.edge_client import EdgeQdrantClient
+from freehold.memory.long_term import LongTermMemory
+
+ADA, BOB = Context(user_id="ada"), Context(user_id="bob")
+SECRET = "The marzipan is hidden behind the aquarium"
+
+
+class KeepWhole:
+    """Extracts the message itself, so that a test decides what is stored."""
+
+    async def extract(self, text: str) -> list[str]:
+        return [text]
+
+
+@pytest.fixture(scope="module")
+def embeddings() -> Iterator[LlamaEmbeddings]:
+    """The shipped embedding model."""
+    model = LlamaEmbeddings(str(files("freehold.models") / "all-minilm-l6-v2.Q8_0.gguf"), threads=1)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
+    """A vector store of its own for each test."""
+    opened = EdgeQdrantClient(tmp_path / "qdrant")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def memory(client: EdgeQdrantClient, embeddings: LlamaEmbeddings, tmp_path: Path) -> Iterator[LongTermMemory]:
+    """A memory that keeps whatever it is given."""
+    opened = LongTermMemory(client, embeddings, KeepWhole(), tmp_path / "memory")
+    yield opened
+    opened.close()
+
+
+def files_with(folder: Path, text: str) -> list[str]:
+    """Files under a folder whose bytes hold the text."""
+    return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("wild", ["*", "", " ", "ada*", "a/b", "ada bob", "../ada", "ada\n", '{"ne": "x"}'])
+def test_ids_that_a_store_could_misread_are_refused(wild: str) -> None:
+    """mem0 answers the user `*` with everyone's memories; such a context cannot be made."""
+    for key in ("user_id", "tenant", "agent_id"):
+        with pytest.raises(ScopeError):
+            Context(**{key: wild})  # type: ignore[arg-type]
+
+
+async def test_nobody_sees_another_users_memories(memory: LongTermMemory) -> None:
+    """Search and list stay inside the user, even for the other's own words."""
+    await memory.add(SECRET, ADA)
+    assert await memory.search(SECRET, BOB) == []
+    assert await memory.list(BOB) == []
+
+
+async def test_by_id_calls_ask_whose_it_is(memory: LongTermMemory) -> None:
+    """Knowing an id is not enough to read or delete what it names: mem0's own by-id calls are not scoped."""
+    (stored,) = await memory.add(SECRET, ADA)
+    for other in (BOB, Context(user_id="ada", tenant="elsewhere"), Context(user_id="ada", agent_id="helper")):
+        assert await memory.get(stored["id"], other) is None
+        assert not await memory.delete(stored["id"], other)
+    assert await memory.get(stored["id"], ADA) == stored
+
+
+async def test_tenants_do_not_share_a_user(memory: LongTermMemory) -> None:
+    """The same user id in two tenants is two people, and ids cannot be composed into one another."""
+    await memory.add(SECRET, Context(user_id="b", tenant="a"))
+    for other in (Context(user_id="b"), Context(user_id="a", tenant="b"), Context(user_id="a-b"), Context(user_id="a")):
+        assert await memory.list(other) == []
+        assert await memory.search(SECRET, other) == []
+        assert await memory.forget(other) == 0
+    assert len(await memory.list(Context(user_id="b", tenant="a"))) == 1
+
+
+async def test_agents_keep_to_their_own(memory: LongTermMemory) -> None:
+    """An agent sees what it stored for its user, never another user's; the user without an agent sees everything."""
+    cook, clerk = (Context(user_id="ada", agent_id=agent) for agent in ("cook", "clerk"))
+    await memory.add("Likes soup", cook)
+    await memory.add("Pays by card", clerk)
+    assert [found["text"] for found in await memory.list(cook)] == ["Likes soup"]
+    assert [found["text"] for found in await memory.search("payment", cook)] == ["Likes soup"]
+    assert len(await memory.list(ADA)) == 2
+    assert await memory.list(Context(user_id="bob", agent_id="cook")) == []
+    assert await memory.forget(cook) == 2
+    assert await memory.list(ADA) == []
+
+
+@pytest.mark.parametrize("query", ['{"user_id": "*"}', "* OR 1=1", "user_id:bob", "'; DROP TABLE history; --"])
+async def test_queries_are_only_text(memory: LongTermMemory, query: str) -> None:
+    """Operators in a question are words: they reach neither the filters nor SQL."""
+    await memory.add(SECRET, ADA)
+    await memory.add("Bob likes tea", BOB)
+    assert {found["text"] for found in await memory.search(query, BOB)} <= {"Bob likes tea"}
+    assert await memory.list(ADA) != []
+
+
+async def test_forgetting_leaves_no_byte(memory: LongTermMemory, client: EdgeQdrantClient, tmp_path: Path) -> None:
+    """After forget a user's words are in no file, deleted ones included, and everybody else's memory is whole."""
+    (dropped,) = await memory.add("The xylophone was a present", ADA)
+    await memory.delete(dropped["id"], ADA)
+    await memory.add(SECRET, ADA)
+    await memory.add(f"{SECRET}, says the cook", Context(user_id="ada", agent_id="cook"))
+    await memory.add("Bob likes tangerines", BOB)
+    client.flush()
+    assert files_with(tmp_path, SECRET)
+    assert await memory.forget(ADA) == 2
+    client.flush()
+    for text in (SECRET, "xylophone", "default/ada"):
+        assert files_with(tmp_path, text) == []
+    assert [found["text"] for found in await memory.list(BOB)] == ["Bob likes tangerines"]
+    (found,) = await memory.search("Which fruit does Bob like?", BOB)
+    assert found["score"] > 0.4
+    assert await memory.forget(ADA) == 0
+    await memory.add("I am back", ADA)
+    assert len(await memory.list(ADA)) == 1
+
+
+async def test_forgetting_erases_what_mem0_itself_would_write(memory: LongTermMemory, tmp_path: Path) -> None:
+    """Rows that mem0 keeps of messages go too, for this user in any scope, and for no user whose id merely begins alike."""
+    await memory.add("hello", ADA)
+    scopes = {
+        "agent_id=x&user_id=default/ada": False,
+        "user_id=default/ada": False,
+        "user_id=default/ada&run_id=r": False,
+        "user_id=default/adam": True,
+        "agent_id=user_id=default/ada": True,
+    }
+    with sqlite3.connect(tmp_path / "memory" / "history.db") as database:
+        for number, scope in enumerate(scopes):
+            database.execute("INSERT INTO messages (id, session_scope, content) VALUES (?, ?, 'x')", (str(number), scope))
+    database.close()
+    await memory.forget(ADA)
+    database = sqlite3.connect(tmp_path / "memory" / "history.db")
+    left = {row[0] for row in database.execute("SELECT session_scope FROM messages")}
+    assert left == {scope for scope, kept in scopes.items() if kept}
+    assert database.execute("SELECT count(*) FROM history").fetchone() == (0,)
+    database.close()
+
+
+@pytest.mark.parametrize("survivors", range(6))
+async def test_an_interrupted_rewrite_is_finished_at_the_next_opening(
+    embeddings: LlamaEmbeddings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survivors: int
+) -> None:
+    """Erasing one user never costs another a memory, whichever step of the rewrite fails."""
+    client = EdgeQdrantClient(tmp_path / "qdrant")
+    memory = LongTermMemory(client, embeddings, KeepWhole(), tmp_path / "memory")
+    await memory.add(SECRET, ADA)
+    for index in range(3):
+        await memory.add(f"Bob's fact {index}", BOB)
+    steps = 0
+
+    def failing(name: str) -> None:
+        real = getattr(EdgeQdrantClient, name)
+
+        def step(*args: object, **kwargs: object) -> object:
+            nonlocal steps
+            steps += 1
+            if steps > survivors:
+                raise KeyboardInterrupt
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(EdgeQdrantClient, name, step)
+
+    for name in ("create_collection", "upsert", "flush", "delete_collection"):
+        failing(name)
+    with pytest.raises(KeyboardInterrupt):
+        await memory.forget(ADA)
+    monkeypatch.undo()
+    assert len(await memory.list(BOB)) == 3
+    assert await memory.forget(ADA) == 0
+    assert files_with(tmp_path, SECRET) == []
+    assert len(await memory.search("fact", BOB)) == 3
+    assert not client.collection_exists("memories_rewritten")
+    assert not list(tmp_path.rglob("*.rewritten"))
+    memory.close()
+    client.close()
+
+
+async def test_the_duplicate_check_survives_a_rewrite(memory: LongTermMemory, client: EdgeQdrantClient) -> None:
+    """The new collection has the indexes and vectors of the old: duplicates are still seen, keywords still found."""
+    await memory.add("Bob likes tangerines", BOB)
+    await memory.add(SECRET, ADA)
+    before = client.get_collection("memories")
+    await memory.forget(ADA)
+    after = client.get_collection("memories")
+    assert set(after.payload_schema) == set(before.payload_schema) == {"user_id", "agent_id", "fingerprint"}
+    assert after.config.params == before.config.params
+    assert await memory.add("Bob likes tangerines", BOB) == []
+    (row,) = client.scroll("memories", with_vectors=True)[0]
+    assert isinstance(row.vector, dict)
+    assert set(row.vector) == {"", "bm25"}
+
+
+def test_erasure_has_no_way_around_the_owner() -> None:
+    """The only public ways to erase take an owner or finish what an owner began."""
+    assert erasure.__all__ == ["erase", "finish_rewrite"]

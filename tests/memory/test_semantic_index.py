@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import freehold
+from freehold.errors import StorageError
+from freehold.inference import LlamaEmbeddings
+from freehold.memory.edge_client import EdgeQdrantClient
+from freehold.memory.semantic_index import SemanticIndex
+from freehold.portal import run_sync
+
+QUESTION = "How do I reset my password?"
+PARAPHRASE = "How can I reset my password?"
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[LlamaEmbeddings]:
+    embedder = LlamaEmbeddings(Path(freehold.__file__).parent / "models" / "all-minilm-l6-v2.Q8_0.gguf")
+    yield embedder
+    embedder.close()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
+    client = EdgeQdrantClient(tmp_path / "qdrant")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def index(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> AsyncIterator[SemanticIndex]:
+    index = SemanticIndex(client, embedder)
+    yield index
+    await index.close()
+
+
+async def test_finds_the_nearest_first(index: SemanticIndex, embedder: LlamaEmbeddings) -> None:
+    """Protects the order and the score, which is the cosine similarity."""
+    assert await index.nearest(QUESTION, "s") == []
+    await index.add("port", "Which port does the server listen on?", "s")
+    await index.add("password", QUESTION, "s")
+    one, other = await embedder.embed([QUESTION, PARAPHRASE])
+    found = await index.nearest(PARAPHRASE, "s", limit=5)
+    assert [(key, question) for key, question, _ in found][0] == ("password", QUESTION)
+    assert found[0][2] == pytest.approx(float(np.dot(one, other)), abs=1e-3)
+    assert found[1][2] < found[0][2]
+    assert len(await index.nearest(PARAPHRASE, "s")) == 1
+
+
+async def test_scopes_do_not_see_each_other(index: SemanticIndex) -> None:
+    """Protects isolation: a question of another user is never a candidate."""
+    await index.add("k1", QUESTION, "ada")
+    await index.add("k2", QUESTION, "bob")
+    assert [key for key, _, _ in await index.nearest(QUESTION, "ada", limit=5)] == ["k1"]
+    assert [key for key, _, _ in await index.nearest(QUESTION, "bob", limit=5)] == ["k2"]
+    assert await index.nearest(QUESTION, "a", limit=5) == []
+
+
+async def test_a_key_holds_one_question(index: SemanticIndex) -> None:
+    """Protects from duplicates: adding a key again replaces its question."""
+    await index.add("k", "Which port does the server listen on?", "s")
+    await index.add("k", QUESTION, "s")
+    assert [(key, question) for key, question, _ in await index.nearest(QUESTION, "s", limit=5)] == [("k", QUESTION)]
+
+
+async def test_remove_and_clear_forget(index: SemanticIndex) -> None:
+    """Protects the owner's wish to forget, also what is not there, and use afterwards."""
+    await index.clear()
+    await index.add("k1", QUESTION, "s")
+    await index.add("k2", PARAPHRASE, "s")
+    await index.remove("k1")
+    await index.remove("never added")
+    assert [key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)] == ["k2"]
+    await index.clear()
+    assert await index.nearest(QUESTION, "s") == []
+    await index.add("k1", QUESTION, "s")
+    assert [key for key, _, _ in await index.nearest(QUESTION, "s")] == ["k1"]
+
+
+async def test_a_given_vector_is_used(index: SemanticIndex, embedder: LlamaEmbeddings) -> None:
+    """Protects callers that embedded already: the vector counts, not the text."""
+    vector = (await embedder.embed([QUESTION]))[0]
+    await index.add("k", "text that is not embedded", "s", vector=vector.tolist())
+    assert (await index.nearest(QUESTION, "s"))[0][2] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_questions_outlive_the_client(tmp_path: Path, embedder: LlamaEmbeddings) -> None:
+    """Protects persistence, with a new client and on another event loop."""
+    for turn in range(2):
+        client = EdgeQdrantClient(tmp_path / "qdrant")
+        index = SemanticIndex(client, embedder)
+        if turn == 0:
+            asyncio.run(index.add("k", QUESTION, "s"))
+        assert [key for key, _, _ in run_sync(index.nearest(PARAPHRASE, "s"))] == ["k"]
+        run_sync(index.close())
+        client.close()
+
+
+class Short:
+    """Another encoder, with vectors of another length."""
+
+    dimension = 4
+
+    async def embed(self, texts: list[str]) -> np.ndarray:
+        return np.full((len(texts), 4), 0.5, dtype=np.float32)
+
+
+async def test_another_vector_length_starts_anew(index: SemanticIndex, client: EdgeQdrantClient) -> None:
+    """Protects a workspace whose embedding model was changed: old vectors are dropped, not compared."""
+    await index.add("k", QUESTION, "s")
+    other = SemanticIndex(client, Short())
+    assert await other.nearest(QUESTION, "s") == []
+    await other.add("k", QUESTION, "s")
+    assert len(await other.nearest("anything", "s")) == 1
+    await other.close()
+
+
+async def test_a_closed_index_and_a_closed_client_say_so(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> None:
+    """Protects callers from errors that are not Freehold's; closing twice is closing once."""
+    index = SemanticIndex(client, embedder)
+    await index.add("k", QUESTION, "s")
+    client.close()
+    with pytest.raises(StorageError):
+        await index.nearest(QUESTION, "s")
+    await index.close()
+    await index.close()
+    with pytest.raises(StorageError, match="closed"):
+        await index.nearest(QUESTION, "s")
+
+
+async def test_many_at_once(index: SemanticIndex) -> None:
+    """Protects concurrency: a hundred additions and searches on one loop."""
+    await asyncio.gather(*(index.add(f"k{number}", f"Question number {number}", "s") for number in range(100)))
+    found = await asyncio.gather(*(index.nearest(f"Question number {number}", "s") for number in range(100)))
+    assert [hits[0][1] for hits in found] == [f"Question number {number}" for number in range(100)]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.text(), st.tuples(st.text(), st.sampled_from("abc")), max_size=8))
+def test_any_text_is_a_key_and_a_question(
+    tmp_path: Path, client: EdgeQdrantClient, embedder: LlamaEmbeddings, entries: dict[str, tuple[str, str]]
+) -> None:
+    """Protects odd keys and questions: every entry is found in its scope and in no other."""
+    index = SemanticIndex(client, embedder)
+
+    async def run() -> None:
+        await index.clear()
+        for key, (question, scope) in entries.items():
+            await index.add(key, question, scope)
+        for scope in "abc":
+            found = await index.nearest("anything", scope, limit=20)
+            assert sorted(key for key, _, _ in found) == sorted(k for k, (_, s) in entries.items() if s == scope)
+        await index.close()
+
+    run_sync(run())
