@@ -1,4 +1,4 @@
-"""Checkpoints in SQLite, for synchronous and asynchronous runs alike, with personal data masked before it is written."""
+"""Checkpoints in SQLite, for synchronous and asynchronous runs, with personal data masked before it is written."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ T = TypeVar("T")
 class MaskingSerializer(JsonPlusSerializer):
     """Mask the text of user messages on its way into a checkpoint.
 
-    LangGraph stores a run's input before its first node runs, so a node alone cannot keep personal data off the disk. Works
-    with any checkpointer: pass it as `serde`. A message that is a bare string it can only tell where it stands in the input;
-    `SqliteCheckpointer` also masks it as it is written to the channel `messages`.
+    LangGraph stores a run's input before its first node runs, so a node alone cannot keep personal data off the disk.
+    Works with any checkpointer: pass it as `serde`. A message that is a bare string it can only tell where it stands in
+    the input; `SqliteCheckpointer` also masks it as it is written to the channel `messages`.
 
     Args:
         mask: Gives the masked form of a text; the masked form of a masked text must be itself.
@@ -43,7 +43,7 @@ class MaskingSerializer(JsonPlusSerializer):
         """Serialize with user messages masked."""
         return super().dumps_typed(self.masked(obj))
 
-    def masked(self, value: Any) -> Any:
+    def masked(self, value: Any) -> Any:  # noqa: PLR0911 - one case for each form that a message has
         """The value with user messages masked, wherever LangGraph's checkpoints hold them."""
         match value:
             case HumanMessage():
@@ -82,9 +82,10 @@ class MaskingSerializer(JsonPlusSerializer):
 
 
 class SqliteCheckpointer(SqliteSaver):
-    """LangGraph's SQLite checkpointer with write-ahead log and `synchronous=NORMAL`, its asynchronous half on a thread of its own.
+    """LangGraph's SQLite checkpointer with write-ahead log and `synchronous=NORMAL`, for both ways to run a graph.
 
-    LangGraph ships one class for `invoke` and another for `ainvoke`; a graph that serves both needs one that does both.
+    The asynchronous half runs on a thread of its own. LangGraph ships one class for `invoke` and another for
+    `ainvoke`; a graph that serves both needs one that does both.
 
     Args:
         path: The database file.

@@ -15,7 +15,9 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:\-]{0,127}")
 
 @dataclass(frozen=True)
 class Context:
-    """LangGraph's `context_schema` for every Freehold graph. Scopes of caches and memories come from it, never from a message.
+    """LangGraph's `context_schema` for every Freehold graph.
+
+    Scopes of caches and memories come from it, never from a message.
 
     Raises:
         ScopeError: An id is empty, too long, or holds a character that a store could read as a wildcard.

@@ -66,7 +66,8 @@ class WorkspaceLockedError(WorkspaceError):
     def __init__(self, folder: object, pid: int | None) -> None:
         owner = f"process {pid}" if pid else "another process"
         super().__init__(
-            f"The workspace {folder} is in use by {owner}. Close that process, or choose another folder with FREEHOLD_HOME."
+            f"The workspace {folder} is in use by {owner}. "
+            "Close that process, or choose another folder with FREEHOLD_HOME."
         )
         self.pid = pid
 

@@ -1,7 +1,7 @@
 """Prometheus metrics, in base units and by Prometheus's naming rules, under the prefix `freehold_`.
 
-They live in prometheus_client's default registry, which the LangGraph server exposes at `/metrics`. Each function makes its
-metric on first use, so that importing Freehold does not load prometheus_client.
+They live in prometheus_client's default registry, which the LangGraph server exposes at `/metrics`. Each function makes
+its metric on first use, so that importing Freehold does not load prometheus_client.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 def _background_loop() -> asyncio.AbstractEventLoop:
-    global _loop
+    global _loop  # noqa: PLW0603 - one loop per process
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-"""Settings: from arguments, the environment (`FREEHOLD_*`), `./freehold.toml` and `<home>/freehold.toml`, in this order."""
+"""Settings from arguments, `FREEHOLD_*` in the environment, `./freehold.toml` and `<home>/freehold.toml`, in order."""
 
 from __future__ import annotations
 

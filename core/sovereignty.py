@@ -1,7 +1,7 @@
 """Nothing leaves the machine: telemetry and downloads off at import, and a guard on every connection.
 
-The guard is a Python audit hook (PEP 578). It sees every connection made through Python's sockets; native code that opens
-sockets by itself does not pass through it, and none of the libraries that Freehold uses in the process does so.
+The guard is a Python audit hook (PEP 578). It sees every connection made through Python's sockets; native code that
+opens sockets by itself does not pass through it, and none of the libraries that Freehold uses in the process does so.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ SWITCHES = {
     "LANGSMITH_TRACING": "false",
     "MEM0_TELEMETRY": "False",
     "NEMO_GUARDRAILS_NO_USAGE_STATS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "POSTHOG_DISABLED": "1",
     "TRANSFORMERS_OFFLINE": "1",
 }
@@ -40,7 +41,7 @@ SWITCHES = {
 
 
 def switch_off_telemetry() -> None:
-    """Set every switch, also over a value that the environment holds: an owner opts out of this in code, not by accident."""
+    """Set every switch, also over a value that the environment holds."""
     os.environ.update(SWITCHES)
 
 

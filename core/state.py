@@ -1,12 +1,12 @@
-"""The typed state that Freehold's nodes read and write: plain JSON values, so that every checkpoint can be read back."""
+"""The typed state that Freehold's nodes read and write: plain JSON values, so that a checkpoint can be read back."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 __all__ = [
     "AssistantState",
@@ -114,7 +114,7 @@ def append(left: list[Any] | None, right: list[Any] | None) -> list[Any]:
 
 
 class AssistantState(TypedDict, total=False):
-    """State of the prebuilt assistant. `messages` goes in; everything else is written by the nodes, anew in each turn."""
+    """State of the prebuilt assistant: `messages` goes in, the nodes write the rest, anew in each turn."""
 
     messages: Annotated[list[AnyMessage], add_messages]
     question: str

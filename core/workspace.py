@@ -51,8 +51,8 @@ def _resource(make: Callable[[Workspace], T]) -> T:
 class Workspace:
     """One folder that holds everything Freehold keeps, and the resources that live on it.
 
-    Nothing is loaded before it is used. While a workspace is open, connections beyond loopback and the allowed hosts are
-    refused in this process. Safe to use from several threads and event loops; one process at a time.
+    Nothing is loaded before it is used. While a workspace is open, connections beyond loopback and the allowed hosts
+    are refused in this process. Safe to use from several threads and event loops; one process at a time.
 
     Args:
         home: The folder, made where it does not exist; None is the settings' (`FREEHOLD_HOME`, default `~/.freehold`).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["create_assistant"]
 
 
-def create_assistant(
+def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
     workspace: Workspace,
     *,
     model: BaseChatModel | None = None,
@@ -49,12 +49,13 @@ def create_assistant(
     guardrail: Guardrail | None = None,
     prompts: Prompts | None = None,
     checkpointer: BaseCheckpointSaver[Any] | bool = True,
-) -> CompiledStateGraph[AssistantState, Context, AssistantState, AssistantState]:
+) -> CompiledStateGraph[AssistantState, Context, Any, AssistantState]:
     """An assistant that answers from the workspace's documents and from what it knows about the user.
 
     The input is `{"messages": [...]}` with the run context as `context`; the result is an `AssistantState`.
 
-        check_input -> lookup_cache -> recall_memory + retrieve -> select_route -> generate -> check_output -> store_cache -> save_memory
+        check_input -> lookup_cache -> recall_memory + retrieve -> select_route -> generate -> check_output ->
+        store_cache -> save_memory
 
     Args:
         workspace: Gives every resource that the arguments below do not replace.
@@ -94,11 +95,11 @@ def create_assistant(
         SaveMemory(workspace.memory),
         Refuse(),
     ]
-    graph = StateGraph(AssistantState, context_schema=Context)
+    graph: StateGraph[AssistantState, Context, Any, AssistantState] = StateGraph(AssistantState, Context)
     for node in nodes:
-        graph.add_node(node.node, node)
+        graph.add_node(node.node, cast("Any", node))  # a Runnable over any mapping; the stub asks for the state
     _connect(graph)
-    saver = {True: workspace.checkpointer, False: None}[checkpointer] if isinstance(checkpointer, bool) else checkpointer
+    saver: BaseCheckpointSaver[Any] | None = workspace.checkpointer if checkpointer is True else checkpointer or None
     compiled = graph.compile(checkpointer=saver, name="assistant")
     return compiled.with_config(callbacks=[RunMetrics("assistant")])
 
@@ -109,28 +110,25 @@ def _situation(workspace: Workspace, model: BaseChatModel, prompts: Prompts, gua
 
     settings, path = workspace.settings, workspace.rails_path
     rules = [file.read_text("utf-8") for file in sorted(path.glob("*.y*ml") if path.is_dir() else [path])]
+    sampling = sorted(model._identifying_params.items(), key=str)  # noqa: SLF001 - LangChain's own cache key
     return Situation(
         model=sha256(workspace.model_path) if model is workspace.chat_model else type(model).__name__,
         prompt=digest([repr(prompts), settings.passages, settings.passage_threshold]),
         guardrails=digest(rules if guardrail is workspace.rails else type(guardrail).__name__),
-        sampling=digest(repr(sorted(model._identifying_params.items(), key=str))),  # noqa: SLF001 - LangChain's cache key
+        sampling=digest(repr(sampling)),
     )
 
 
-def _connect(graph: StateGraph[AssistantState, Context, AssistantState, AssistantState]) -> None:
+def _connect(graph: StateGraph[AssistantState, Context, Any, AssistantState]) -> None:
     """The edges, top to bottom as a turn runs."""
     graph.add_edge(START, "begin_turn")
     graph.add_edge("begin_turn", "check_input")
     graph.add_conditional_edges("check_input", _Choice(_after_input), ["lookup_cache", "refuse"])
-    graph.add_conditional_edges(
-        "lookup_cache", _Choice(_after_lookup), ["check_output", "recall_memory", "retrieve"]
-    )
+    graph.add_conditional_edges("lookup_cache", _Choice(_after_lookup), ["check_output", "recall_memory", "retrieve"])
     graph.add_edge(["recall_memory", "retrieve"], "select_route")
     graph.add_conditional_edges("select_route", _Choice(_after_route), ["generate", "refuse"])
     graph.add_edge("generate", "check_output")
-    graph.add_conditional_edges(
-        "check_output", _Choice(_after_output), ["generate", "refuse", "store_cache", END]
-    )
+    graph.add_conditional_edges("check_output", _Choice(_after_output), ["generate", "refuse", "store_cache", END])
     graph.add_edge("store_cache", "save_memory")
     graph.add_edge("save_memory", END)
     graph.add_edge("refuse", END)
@@ -163,8 +161,8 @@ class _Choice(Runnable[Any, Any]):
         self._choose = choose
         self.name = choose.__name__
 
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:  # noqa: A002
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:
         return self._choose(input)
 
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:  # noqa: A002
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:
         return self._choose(input)

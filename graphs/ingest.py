@@ -192,9 +192,9 @@ def create_ingest(
         find_files -> read_files (again while files are pending) -> remove_deleted
 
     The input is `{"paths": [...]}`, the result an `IngestState`; documents are named by their absolute paths. A file is
-    unchanged where the SHA-256 of its bytes is. What is stored for a file that no longer exists below one of the paths is
-    removed. A run that was killed goes on from its checkpoint with `invoke(None, config)`; a new run also finds what is
-    left to do, and neither makes duplicates.
+    unchanged where the SHA-256 of its bytes is. What is stored for a file that no longer exists below one of the paths
+    is removed. A run that was killed goes on from its checkpoint with `invoke(None, config)`; a new run also finds what
+    is left to do, and neither makes duplicates.
 
     Args:
         documents: Where the passages go.

@@ -11,11 +11,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from freehold.errors import GuardrailError
-from freehold.guardrails.known_attacks import KnownAttacks
-from freehold.guardrails.rail_actions import EMBEDDINGS
-from freehold.guardrails.rail_catalog import KNOWN_ATTACKS, SETTINGS_OF, rail_catalog
-from freehold.guardrails.rails_config import configured_flows
 from nemoguardrails import RailsConfig
 from nemoguardrails.guardrails.compiled_rail import CompiledRail, RailCompilationError, RailDependencies, compile_rail
 from nemoguardrails.manifests import (
@@ -25,6 +20,12 @@ from nemoguardrails.manifests import (
     parse_configured_surface,
     resolve_import_ref,
 )
+
+from freehold.errors import GuardrailError
+from freehold.guardrails.known_attacks import KnownAttacks
+from freehold.guardrails.rail_actions import EMBEDDINGS
+from freehold.guardrails.rail_catalog import KNOWN_ATTACKS, SETTINGS_OF, rail_catalog
+from freehold.guardrails.rails_config import configured_flows
 
 __all__ = ["compile_flows"]
 

@@ -1,7 +1,8 @@
 """Personal data and secrets in a text, found by pattern and check digit, and replaced by their kind.
 
-Presidio finds the same kinds with the same patterns at 111 MB of memory and 399 MB on disk; the measurement stands in
-`docs/`. Names are left alone: an assistant that remembers its user must be able to store them.
+Presidio's pattern recognisers were measured beside this: 111 MB of memory, 399 MB on disk and 0.34 ms a text, against
+0.03 ms here, and no kind found better. Names are left alone: an assistant that remembers its user must be able to store
+them.
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from nemoguardrails import RailsConfig
+from nemoguardrails.actions.rail_outcome import RailOutcome, TransformTarget
+
 from freehold.errors import GuardrailError
 from freehold.guardrails.known_attacks import KnownAttacks
 from freehold.guardrails.personal_data import PersonalDataMasker
 from freehold.guardrails.settings import rail_settings
-from nemoguardrails import RailsConfig
-from nemoguardrails.actions.rail_outcome import RailOutcome, TransformTarget
 
 __all__ = ["EMBEDDINGS", "check_known_attacks", "mask_personal_data"]
 

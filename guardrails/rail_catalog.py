@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from freehold.errors import GuardrailError
-from freehold.guardrails.rail_actions import EMBEDDINGS
 from nemoguardrails.manifests import (
     ActionRef,
     Binding,
@@ -20,6 +18,9 @@ from nemoguardrails.manifests import (
     TransformTarget,
     default_rail_catalog,
 )
+
+from freehold.errors import GuardrailError
+from freehold.guardrails.rail_actions import EMBEDDINGS
 
 __all__ = ["KNOWN_ATTACKS", "SETTINGS_OF", "rail_catalog"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from freehold.errors import GuardrailError
 from freehold.guardrails.personal_data import KINDS
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 __all__ = ["KnownAttacksSettings", "PersonalDataSettings", "RailSettings", "rail_settings"]
 

@@ -43,8 +43,8 @@ def split(
 ) -> list[Passage]:
     """Split a document into passages, in order and without overlap: `document.text[start:end]` is the passage's text.
 
-    A passage never crosses a heading or a page. A code fence up to twice the size stays whole; a longer one is split at
-    its lines.
+    A passage never crosses a heading or a page. In Markdown a code fence up to twice the size stays whole; a longer one
+    is split at its lines.
 
     Args:
         document: What `load` gave.
@@ -52,22 +52,28 @@ def split(
         count_tokens: Measures a text; characters unless given.
     """
     splitter = _splitter(size, count_tokens)
-    passages: list[Passage] = []
-    sections = list(_sections(document)) if document.format in ("markdown", "html") else [("", 0, len(document.text))]
+    marked = document.format in ("markdown", "html")
+    sections = list(_sections(document)) if marked else []
+    if not any(document.text[first:last].strip() for _, first, last in sections):  # no marks, or nothing but headings
+        sections = [("", 0, len(document.text))]
     numbers = [number for number, _ in document.pages or ()]
     starts = [start for _, start in document.pages or ()]
+    passages: list[Passage] = []
+
+    def keep(fence: str) -> bool:
+        return marked and count_tokens(fence) <= 2 * size
+
     for heading, first, last in sections:
-        for page_first, page_last in _between(first, last, starts):
-            spans = _pieces(document.text, page_first, page_last, splitter, size, count_tokens)
-            for start, end in _merged(document.text, spans, size, count_tokens):
-                page = numbers[bisect.bisect_right(starts, start) - 1] if numbers else None
+        for span in _between(first, last, starts):
+            pieces = _pieces(document.text, span, splitter, keep)
+            for start, end in _merged(document.text, pieces, size, count_tokens):
                 passages.append(
                     {
                         "id": passage_id(document.source, document.digest, len(passages)),
                         "text": document.text[start:end],
                         "source": document.source,
                         "heading": heading,
-                        "page": page,
+                        "page": numbers[bisect.bisect_right(starts, start) - 1] if numbers else None,
                         "start": start,
                         "end": end,
                         "score": 0.0,
@@ -143,25 +149,20 @@ def _sections(document: LoadedDocument) -> Iterator[tuple[str, int, int]]:
     yield " > ".join(title for _, title in path), first, len(text)
 
 
-def _pieces(  # noqa: PLR0913, PLR0917 - a private step of `split`
-    text: str,
-    first: int,
-    last: int,
-    splitter: RecursiveCharacterTextSplitter,
-    size: int,
-    count_tokens: Callable[[str], int],
+def _pieces(
+    text: str, span: Span, splitter: RecursiveCharacterTextSplitter, keep: Callable[[str], bool]
 ) -> Iterator[Span]:
-    """Spans that are small enough, in order; together they are the whole of `text[first:last]`."""
+    """Spans that are small enough, or a fence to keep, in order; together they are the whole of the span."""
+    first, last = span
     part = text[first:last]
     fences = _fences(part)
     cuts = sorted({cut for fence in fences for cut in fence})
     for low, high in _between(0, len(part), cuts):
-        inside = part[low:high]
-        if (low, high) in fences and count_tokens(inside) <= 2 * size:
+        if (low, high) in fences and keep(part[low:high]):
             yield first + low, first + high
             continue
         position = first + low
-        for piece in splitter.split_text(inside):
+        for piece in splitter.split_text(part[low:high]):
             yield position, position + len(piece)
             position += len(piece)
 

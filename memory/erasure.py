@@ -20,10 +20,10 @@ _PAGE = 1000
 def erase(mem0: Any, owner: str, folder: Path) -> int:
     """Delete everything that an owner has in mem0: vectors, entities, history and messages.
 
-    mem0's own `delete_all` writes every text once more, as deleted, into its history. This deletes by the owner's name,
-    so that a call that was interrupted is completed by the next one. Then the files are written anew: the embedded Qdrant
-    keeps a deleted point's payload in its segments and its log, SQLite in free pages and its log. A Qdrant server cleans
-    up by itself, when it sees fit.
+    mem0's own `delete_all` writes every text once more, as deleted, into its history. This deletes by the owner's
+    name, so that a call that was interrupted is completed by the next one. Then the files are written anew: the
+    embedded Qdrant keeps a deleted point's payload in its segments and its log, SQLite in free pages and its log. A
+    Qdrant server cleans up by itself, when it sees fit.
 
     Args:
         mem0: The `mem0.Memory`, on the thread that owns it.
@@ -40,7 +40,7 @@ def erase(mem0: Any, owner: str, folder: Path) -> int:
     mine = models.Filter(must=[models.FieldCondition(key="user_id", match=models.MatchValue(value=owner))])
     connection = mem0.db.connection
     erased = client.count(collection, count_filter=mine, exact=True).count
-    # Every write leaves a row with the owner's name, and those rows go last: without one there is nothing on disk either.
+    # Every write leaves a row with the owner's name, and those rows go last: without one there is nothing on disk.
     if not connection.execute("SELECT EXISTS (SELECT 1 FROM history WHERE actor_id = ?)", (owner,)).fetchone()[0]:
         return int(erased)
     for name in (collection, f"{collection}_entities"):
@@ -82,14 +82,14 @@ def _rewrite(client: QdrantClient, collection: str, folder: Path) -> None:
     finish_rewrite(client, collection, folder)
 
 
-def finish_rewrite(client: QdrantClient, collection: str, folder: Path) -> None:
-    """Finish a rewrite that was killed half way; does nothing where there was none."""
+def finish_rewrite(client: Any, collection: str, folder: Path) -> None:
+    """Finish a rewrite that was killed half way; does nothing where there was none, nor on a Qdrant server."""
     spare, mark = _spare(collection), _mark(folder, collection)
     if mark.exists():
         if client.collection_exists(spare):
             client.delete_collection(collection)
             _copy(client, spare, collection)
-            client.flush()  # type: ignore[attr-defined] - only the embedded client is ever rewritten
+            client.flush()
         mark.unlink()
     if client.collection_exists(spare):
         client.delete_collection(spare)
@@ -106,9 +106,7 @@ def _mark(folder: Path, collection: str) -> Path:
 def _copy(client: QdrantClient, source: str, target: str) -> None:
     described = client.get_collection(source)
     parameters = described.config.params
-    client.create_collection(
-        target, vectors_config=parameters.vectors, sparse_vectors_config=parameters.sparse_vectors
-    )
+    client.create_collection(target, vectors_config=parameters.vectors, sparse_vectors_config=parameters.sparse_vectors)
     for key, index in described.payload_schema.items():
         client.create_payload_index(target, field_name=key, field_schema=index.data_type)
     offset = None

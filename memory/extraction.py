@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from freehold.errors import SettingsError
-from freehold.memory.statements import clauses, is_about_writer, mentions_writer, supports
+from freehold.memory.statements import clauses, is_about_writer, mentions_writer, statements, supports
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Extractor", "ModelExtractor", "StatementExtractor"]
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_ANSWER = 20_000
+"""Characters of an answer that are searched for JSON."""
 
 _INSTRUCTION = "Extract the facts about the user as JSON."
 _FORM = ' Answer with {"facts": ["..."]} alone: a short sentence for each fact that the message itself states.'
@@ -91,7 +94,7 @@ class ModelExtractor:
         if not any(mentions_writer(clause) for clause in stated):
             return []
         try:
-            proposed = parse_facts(await self._ask(". ".join(stated)))
+            proposed = parse_facts(await self._ask(" ".join(statements(text))))
         except Exception:
             # The owner's own words are safer than nothing, whichever way the model failed.
             logger.warning("The model could not extract facts; the message's own words are kept.", exc_info=True)
@@ -109,7 +112,7 @@ class ModelExtractor:
 
         from freehold.inference import ChatLlama
 
-        said = HumanMessage(text + ".")
+        said = HumanMessage(text)
         if not isinstance(self.model, ChatLlama):
             return str((await self.model.ainvoke([SystemMessage(_INSTRUCTION + _FORM), said])).text)
         form = {"type": "json_object", "schema": self._schema()}
@@ -141,13 +144,13 @@ def parse_facts(answer: str) -> list[str]:
     for entry in value:
         text = entry.get("text", entry.get("fact")) if isinstance(entry, dict) else entry
         if isinstance(text, str) and text.strip():
-            found.append(" ".join(text.split()))
+            found.append(" ".join(text.split()).rstrip(".!;, "))
     return found
 
 
 def _first_json(answer: str) -> object:
     decoder = json.JSONDecoder(strict=False)
-    for start, character in enumerate(answer):
+    for start, character in enumerate(answer[:_LONGEST_ANSWER]):
         if character in "{[":
             try:
                 return decoder.raw_decode(answer, start)[0]

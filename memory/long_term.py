@@ -228,7 +228,8 @@ class LongTermMemory:
         self._folder.mkdir(parents=True, exist_ok=True)
         with _mem0_directory(self._folder):
             from freehold.memory.mem0_parts import build_mem0
-        finish_rewrite(self._client, self._collection, self._folder)
+        for name in (self._collection, f"{self._collection}_entities"):
+            finish_rewrite(self._client, name, self._folder)
         return build_mem0(
             self._client, self._compute, self._embedder.dimension, self._collection, self._folder / "history.db"
         )

@@ -44,7 +44,7 @@ class DocumentRetriever(BaseRetriever):
         self,
         query: str,
         *,
-        run_manager: CallbackManagerForRetrieverRun | None = None,
+        run_manager: CallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 - LangChain passes it
         **_: Any,
     ) -> list[Document]:
         return run_sync(self._find(query))
@@ -53,7 +53,7 @@ class DocumentRetriever(BaseRetriever):
         self,
         query: str,
         *,
-        run_manager: AsyncCallbackManagerForRetrieverRun | None = None,
+        run_manager: AsyncCallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 - LangChain passes it
         **_: Any,
     ) -> list[Document]:
         return await self._find(query)

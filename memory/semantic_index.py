@@ -49,6 +49,7 @@ class SemanticIndex:
         InferenceError: From `add` and `nearest`, where the embedder fails.
 
     Example:
+        >>> from freehold.portal import run_sync
         >>> index = SemanticIndex(client, embedder)
         >>> run_sync(index.add("key-1", "How do I reset my password?", scope="ada"))
         >>> [key for key, _, _ in run_sync(index.nearest("How can I reset my password?", scope="ada"))]

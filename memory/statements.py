@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["clauses", "is_about_writer", "is_question", "mentions_writer", "supports"]
+__all__ = ["clauses", "is_about_writer", "is_question", "mentions_writer", "statements", "supports"]
 
 _LONGEST_MESSAGE = 4000
 """Characters of a message that are looked at; facts about people come early, pasted logs do not matter."""
@@ -56,20 +56,37 @@ _RELATIVE = re.compile(
     r"|friend|boss|manager|colleague|neighbou?r|son|daughter|child|kid|parent|cousin|uncle|aunt|dog|cat|team)s?\b",
     re.IGNORECASE,
 )
-# A fact may use these without the message doing so: "I'm Ada" supports "Name is Ada".
+# A fact may use these without the message doing so.
 _FREE = frozenset(
     re.findall(
         r"\w+",
-        "a an and are as at be been by called does for from had has have he her his i in is it its like likes live "
-        "lives location love loves me my name named no not of on or our over own owns person prefer preference "
-        "prefers she s that the their they to use user users uses was were who with work works",
+        "a an and are as at be been by called does for from had has have he her his i in is it its me my no not of on "
+        "or our over own owns person s she that the their they to user users was were who with",
     )
 )
+# A fact's verb needs a word of the same kind: "I'm Ada" supports "Name is Ada", "My sister" does not "Lives in Sister".
+_KINDS = {
+    "name": "name named called call am i'm",
+    "like": "like love enjoy adore fan fond prefer favourite favorite",
+    "prefer": "prefer rather like love favourite favorite",
+    "love": "love like enjoy adore",
+    "live": "live moved move based home reside stay settled",
+    "location": "live moved move based home reside",
+    "work": "work job employed career am i'm",
+    "use": "use using run have",
+}
 
 
-def _sentences(message: str) -> list[str]:
+def statements(message: str) -> list[str]:
+    """The sentences of a message that are no questions, as they were written.
+
+    Example:
+        >>> statements("My name is Ada, and I like tea. What is yours?")
+        ['My name is Ada, and I like tea.']
+    """
     text = message[:_LONGEST_MESSAGE].replace("\u2019", "'")
-    return [sentence.strip() for sentence in _SENTENCE.findall(text) if sentence.strip()]
+    found = (sentence.strip() for sentence in _SENTENCE.findall(text))
+    return [sentence for sentence in found if _WORD.search(sentence) and not is_question(sentence)]
 
 
 def is_question(sentence: str) -> bool:
@@ -84,17 +101,14 @@ def is_question(sentence: str) -> bool:
 
 
 def clauses(message: str) -> list[str]:
-    """The clauses of a message that could state something: questions are left out, sentences are cut before `and I`.
+    """The clauses of a message that could state something: its statements, cut before `and I`.
 
     Example:
         >>> clauses("My name is Ada, and I like tea. What is yours?")
         ['My name is Ada', 'I like tea']
     """
-    found: list[str] = []
-    for sentence in _sentences(message):
-        if not is_question(sentence):
-            found.extend(part.strip().rstrip(".!;, ") for part in _CLAUSE.split(sentence))
-    return [clause for clause in found if _WORD.search(clause)]
+    parts = (part for sentence in statements(message) for part in _CLAUSE.split(sentence))
+    return [clause for part in parts if _WORD.search(clause := part.strip().rstrip(".!;, "))]
 
 
 def is_about_writer(clause: str) -> bool:
@@ -121,10 +135,13 @@ def supports(clause: str, fact: str) -> bool:
         >>> supports("I don't like tea", "Likes tea"), supports("My sister likes tea", "Likes tea")
         (False, False)
     """
-    wanted = [word for word in _words(fact) if word not in _FREE]
     given = _words(clause)
-    if not wanted or not all(any(_same(word, other) for other in given) for word in wanted):
-        return False
+    kinds = {word: _kind(word) for word in _words(fact) if word not in _FREE}
+    if all(kinds.values()):
+        return False  # "Likes" alone says nothing
+    for word, kind in kinds.items():
+        if not any(_same(accepted, other) for accepted in (word, *kind) for other in given):
+            return False
     if bool(_NEGATION.search(clause)) != bool(_NEGATION.search(fact)):
         return False
     relative = _RELATIVE.search(clause)
@@ -148,7 +165,13 @@ def _without_lead(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.replace("\u2019", "'").casefold())
+    words = _WORD.findall(text.replace("\u2019", "'").casefold())
+    return [*words, "i'm"] if "i'm" in text.replace("\u2019", "'").casefold() else words
+
+
+def _kind(word: str) -> list[str]:
+    """Words that bear a fact's verb out; empty where the word is no such verb."""
+    return next((accepted.split() for verb, accepted in _KINDS.items() if _same(verb, word)), [])
 
 
 def _same(left: str, right: str) -> bool:

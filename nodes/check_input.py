@@ -15,14 +15,16 @@ from freehold.nodes.node import Node, newest_user_message
 
 __all__ = ["CheckInput"]
 
+_EMPTY = Verdict(rail="empty", explanation="The message is empty.")
+
 
 @dataclass(frozen=True, eq=False)
 class CheckInput(Node):
     """Check the newest user message before anything else sees it.
 
-    Reads `messages`; writes `question` (the message's text, normalised and masked), `messages` (the message replaced by what
-    may be kept), `verdicts`, `decisions`, and `route` as `refuse` for a block. The decision is `allowed`, `masked` or `refused`.
-    An empty message is refused. A guardrail that fails refuses.
+    Reads `messages`; writes `question` (the message's text, normalised and masked), `messages` (the message replaced
+    by what may be kept), `verdicts`, `decisions`, and `route` as `refuse` for a block. The decision is `allowed`,
+    `masked` or `refused`. An empty message is refused. A guardrail that fails refuses.
 
     Example:
         >>> class NoSecrets:
@@ -39,10 +41,9 @@ class CheckInput(Node):
         """Check, then replace the message where its text may not be kept as it is."""
         message = newest_user_message(state.get("messages", []))
         text = str(message.text) if message is not None else ""
-        if not text.strip():
-            verdict = Verdict(rail="empty", explanation="The message is empty.")
-        else:
-            verdict = await check(self.guardrail.check_input, text)
+        verdict = await check(self.guardrail.check_input, text) if text.strip() else _EMPTY
+        if verdict.decision != "block" and not verdict.text.strip():  # it held nothing but invisible characters
+            verdict = _EMPTY
         metrics.guardrail_verdicts().labels("input", verdict.rail, verdict.decision).inc()
         blocked = verdict.decision == "block"
         kept = "(refused)" if blocked else verdict.text

@@ -21,9 +21,9 @@ __all__ = ["CheckOutput"]
 class CheckOutput(Node):
     """Check the answer before it is kept, whether the model wrote it or the cache held it.
 
-    Reads `answer`, `messages`, `attempts`; writes `answer` and `messages` where the answer is masked, `route`, `verdicts`,
-    `decisions`. The decision is `allowed`, `masked`, `regenerate` (a block with attempts left; the route is kept) or `refused`
-    (`route` becomes `refuse`). A guardrail that fails refuses at once.
+    Reads `answer`, `messages`, `attempts`; writes `answer` and `messages` where the answer is masked, `route`,
+    `verdicts`, `decisions`. The decision is `allowed`, `masked`, `regenerate` (a block with attempts left; the route
+    is kept) or `refused` (`route` becomes `refuse`). A guardrail that fails refuses at once.
     """
 
     guardrail: Guardrail

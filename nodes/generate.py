@@ -46,10 +46,10 @@ class Prompts:
 class Generate(Node):
     """Generate the answer with any LangChain chat model.
 
-    Reads `question` (or `messages`), `messages`, `route`, `passages`, `memories`, `attempts`, `verdicts`; writes `answer`,
-    `citations` (the passages that the answer cites as `[n]`), `messages`, `attempts`, `decisions`. Tokens stream where the
-    graph streams messages. The decision is `generated`, `truncated` (the limit of tokens was reached), or `fell_back` (the
-    model failed and the fallback answered).
+    Reads `question` (or `messages`), `messages`, `route`, `passages`, `memories`, `attempts`, `verdicts`; writes
+    `answer`, `citations` (the passages that the answer cites as `[n]`), `messages`, `attempts`, `decisions`. Tokens
+    stream where the graph streams messages. The decision is `generated`, `truncated` (the limit of tokens was
+    reached), or `fell_back` (the model failed and the fallback answered).
 
     Raises:
         ContextLengthError: The question alone does not fit the model's context.
@@ -63,7 +63,7 @@ class Generate(Node):
     history: int = 6
     """Most earlier messages of the thread that the model sees."""
     fits: Callable[[list[BaseMessage]], Awaitable[bool]] | None = None
-    """Whether a prompt leaves room for an answer; where it does not, history and then the last passages are left out."""
+    """Whether a prompt leaves room for an answer; where not, history and then the last passages are left out."""
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
         """Build the prompt, ask the model, find the citations."""
@@ -71,8 +71,11 @@ class Generate(Node):
         passages: list[Passage] = list(state.get("passages") or ()) if route == "documents" else []
         memories: list[Memory] = list(state.get("memories") or ())
         prompt, used = await self._prompt(state, route, passages, memories)
-        options = {"max_tokens": runtime.context.budget} if runtime.context.budget else {}
-        decision, reason = "generated", f"{used} passages, {len(memories)} memories, {len(prompt) - 2} earlier messages."
+        options: dict[str, Any] = {"max_tokens": runtime.context.budget} if runtime.context.budget else {}
+        decision, reason = (
+            "generated",
+            f"{used} passages, {len(memories)} memories, {len(prompt) - 2} earlier messages.",
+        )
         try:
             message = await self.model.ainvoke(prompt, **options)
         except UserError:

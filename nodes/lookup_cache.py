@@ -34,10 +34,10 @@ class AnswerLookup(Protocol):
 class LookupCache(Node):
     """Answer from the response cache where the same question was answered in the same situation.
 
-    Reads `question` (or `messages`), `verdicts`; writes `cache`, `decisions` and, on a hit, `answer`, `citations`, `route` and
-    `messages`. The decision is `hit`, `miss`, `skipped` (the message held personal data) or `error` (the cache is down; the run
-    goes on). The user and the tenant come from the run context, the thread's earlier turns from `messages`: a question is
-    answered from the cache only after the same turns.
+    Reads `question` (or `messages`), `verdicts`; writes `cache`, `decisions` and, on a hit, `answer`, `citations`,
+    `route` and `messages`. The decision is `hit`, `miss`, `skipped` (the message held personal data) or `error` (the
+    cache is down; the run goes on). The user and the tenant come from the run context, the thread's earlier turns
+    from `messages`: a question is answered from the cache only after the same turns.
     """
 
     cache: AnswerLookup
@@ -80,8 +80,6 @@ def thread_digest(messages: list[Any]) -> str:
         return ""
     turns = [[message.type, str(message.text)] for message in messages[:newest]]
     return hashlib.sha256(json.dumps(turns).encode()).hexdigest()[:16]
-
-
 
 
 def _outcome(

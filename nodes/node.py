@@ -23,9 +23,9 @@ __all__ = ["Node", "newest_user_text", "node_name"]
 class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
     """A LangGraph node with one body, `acall`, written once and asynchronous.
 
-    In a graph, `invoke` runs the body on a background loop and `ainvoke` awaits it; both give the same update. On its own,
-    a node is called with a state, and a `Runtime` where the run context matters. Every node appends one `Decision` to
-    `decisions`; this base adds its name and its milliseconds, and counts it in `freehold_node_seconds`.
+    In a graph, `invoke` runs the body on a background loop and `ainvoke` awaits it; both give the same update. On its
+    own, a node is called with a state, and a `Runtime` where the run context matters. Every node appends one
+    `Decision` to `decisions`; this base adds its name and its milliseconds, and counts it in `freehold_node_seconds`.
 
     Example:
         >>> from freehold.nodes import SelectRoute  # doctest: +SKIP
@@ -42,7 +42,7 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
 
     @abstractmethod
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
-        """The node's body: read the state, return the update, with a `Decision` without name and time in `decisions`."""
+        """The body: read the state, return the update, with a `Decision` without name and time in `decisions`."""
 
     async def _timed(self, state: Mapping[str, Any], runtime: Runtime[Context] | None) -> dict[str, Any]:
         started = time.perf_counter()
@@ -64,13 +64,13 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
         """Run the body from synchronous code."""
         return run_sync(self._timed(state, runtime))
 
-    def invoke(self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002
+    def invoke(self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
         """Run the body from a synchronous graph."""
         return self(input, _runtime())
 
     async def ainvoke(  # noqa: D102 - the same as `invoke`, awaited
         self,
-        input: Mapping[str, Any],  # noqa: A002
+        input: Mapping[str, Any],
         config: RunnableConfig | None = None,
         **_: Any,
     ) -> dict[str, Any]:

@@ -21,7 +21,9 @@ _logger = logging.getLogger(__name__)
 class MemorySearch(Protocol):
     """Anything that can find what is known about the user of a run."""
 
-    async def search(self, query: str, context: Context, limit: int = 5, threshold: float | None = None) -> list[Memory]:
+    async def search(
+        self, query: str, context: Context, limit: int = 5, threshold: float | None = None
+    ) -> list[Memory]:
         """The user's memories nearest to the query, best first."""
         ...
 
@@ -30,8 +32,8 @@ class MemorySearch(Protocol):
 class RecallMemory(Node):
     """Find what is known about the user that bears on the newest message.
 
-    Reads `question` (or `messages`); writes `memories`, `decisions`. The scope comes from the run context. The decision is
-    `recalled`, `nothing`, or `error`: a memory that is down recalls nothing, and the run goes on.
+    Reads `question` (or `messages`); writes `memories`, `decisions`. The scope comes from the run context. The
+    decision is `recalled`, `nothing`, or `error`: a memory that is down recalls nothing, and the run goes on.
     """
 
     memory: MemorySearch

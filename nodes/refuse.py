@@ -19,7 +19,8 @@ __all__ = ["Refuse"]
 class Refuse(Node):
     """Answer that the message is refused, with the reason.
 
-    Reads `decisions`, `messages`; writes `answer`, `citations`, `messages` (an answer that was refused is replaced), `decisions`.
+    Reads `decisions`, `messages`; writes `answer`, `citations`, `messages` (an answer that was refused is replaced),
+    `decisions`.
     """
 
     text: str = "I cannot help with this message: {reason}"

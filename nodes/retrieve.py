@@ -27,9 +27,10 @@ _logger = logging.getLogger(__name__)
 class Retrieve(Node):
     """Find passages for the newest message with any LangChain retriever.
 
-    Reads `question` (or `messages`); writes `passages`, best first, and `decisions`. A document's metadata gives `source`,
-    `heading`, `page`, `start`, `end`, `id` and `score` where the retriever has them; a document without a score is kept whatever
-    the threshold. The decision is `found`, `nothing`, or `error`: a retriever that is down finds nothing, and the run goes on.
+    Reads `question` (or `messages`); writes `passages`, best first, and `decisions`. A document's metadata gives
+    `source`, `heading`, `page`, `start`, `end`, `id` and `score` where the retriever has them; a document without a
+    score is kept whatever the threshold. The decision is `found`, `nothing`, or `error`: a retriever that is down
+    finds nothing, and the run goes on.
     """
 
     retriever: BaseRetriever

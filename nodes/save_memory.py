@@ -30,9 +30,9 @@ class MemoryStorage(Protocol):
 class SaveMemory(Node):
     """Keep what the newest message says about the user.
 
-    Reads `question` (or `messages`); writes `decisions`. What is kept comes from the user's message alone, never from the
-    answer, and belongs to the scope of the run. The decision is `saved`, `nothing`, or `error`: a memory that is down keeps
-    nothing, and the answer stands.
+    Reads `question` (or `messages`); writes `decisions`. What is kept comes from the user's message alone, never from
+    the answer, and belongs to the scope of the run. The decision is `saved`, `nothing`, or `error`: a memory that is
+    down keeps nothing, and the answer stands.
     """
 
     memory: MemoryStorage
@@ -47,6 +47,4 @@ class SaveMemory(Node):
         if not saved:
             return {"decisions": [{"decision": "nothing", "reason": "The message says nothing new about the user."}]}
         facts = [memory["text"] for memory in saved]
-        return {
-            "decisions": [{"decision": "saved", "reason": f"{len(facts)} new facts.", "details": {"facts": facts}}]
-        }
+        return {"decisions": [{"decision": "saved", "reason": f"{len(facts)} new facts.", "details": {"facts": facts}}]}

@@ -26,8 +26,8 @@ class Router(Protocol):
 class SelectRoute(Node):
     """Choose the route for the newest user message.
 
-    Reads `question` (or `messages`), `passages`, `memories`; writes `route`, `decisions`. The best route at or above the
-    The decision is the route's name.
+    Reads `question` (or `messages`), `passages`, `memories`; writes `route`, `decisions`. The best route at or above
+    the The decision is the route's name.
 
     Raises:
         ValueError: The threshold is not between 0 and 1.

@@ -30,9 +30,9 @@ class AnswerStorage(Protocol):
 class StoreCache(Node):
     """Keep the answer in the response cache, for the situation in which the cache was asked.
 
-    Reads `question` (or `messages`), `answer`, `citations`, `route`, `cache`, `memories`, `messages`; writes `decisions`. Kept is
-    a complete answer from the documents that no memory of the user went into. The decision is `stored`, `skipped` with the
-    reason, or `error`: a cache that is down costs the next hit, not this answer.
+    Reads `question` (or `messages`), `answer`, `citations`, `route`, `cache`, `memories`, `messages`; writes
+    `decisions`. Kept is a complete answer from the documents that no memory of the user went into. The decision is
+    `stored`, `skipped` with the reason, or `error`: a cache that is down costs the next hit, not this answer.
     """
 
     cache: AnswerStorage

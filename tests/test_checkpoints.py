@@ -60,7 +60,7 @@ def build(saver: SqliteCheckpointer, **options: Any) -> Any:
     ],
 )
 def test_personal_data_never_reaches_the_disk(saver: SqliteCheckpointer, tmp_path: Path, messages: Any) -> None:
-    """LangGraph stores a run's input before its first node runs; that too is masked, in every form a message can have."""
+    """LangGraph stores a run's input before its first node runs; that too is masked, in every form of a message."""
     build(saver).invoke({"messages": messages, "steps": []}, {"configurable": {"thread_id": "t"}})
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert SECRET.encode() not in content
@@ -107,7 +107,10 @@ async def test_a_hundred_runs_at_once(saver: SqliteCheckpointer) -> None:
 
 def test_log_and_durability(saver: SqliteCheckpointer) -> None:
     """Write-ahead log, `synchronous=NORMAL` (1), and deleted rows overwritten."""
-    read = {name: saver.conn.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "secure_delete")}
+    read = {
+        name: saver.conn.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "secure_delete")
+    }
     assert read == {"journal_mode": "wal", "synchronous": 1, "secure_delete": 1}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import freehold.errors as errors
+from freehold import errors
 from freehold.errors import ContextLengthError, FreeholdError, UserError, WorkspaceLockedError
 
 

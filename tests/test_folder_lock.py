@@ -27,7 +27,7 @@ def test_closing_lets_go(tmp_path: Path) -> None:
 
 
 def test_a_killed_owner_lets_go(tmp_path: Path) -> None:
-    """kill -9 leaves no folder locked."""
+    """Kill -9 leaves no folder locked."""
     code = (
         "import os, signal, sys, pathlib\nfrom freehold.folder_lock import FolderLock\n"
         "lock = FolderLock(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -34,7 +34,8 @@ def test_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("FREEHOLD_PASSAGES", "many"), ("FREEHOLD_CACHE_THRESHOLD", "1.5"), ("FREEHOLD_MAX_TOKENS", "0")]
+    ("name", "value"),
+    [("FREEHOLD_PASSAGES", "many"), ("FREEHOLD_CACHE_THRESHOLD", "1.5"), ("FREEHOLD_MAX_TOKENS", "0")],
 )
 def test_a_bad_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says which setting, and which value."""

@@ -26,7 +26,9 @@ def test_an_outside_address_is_refused_and_counted() -> None:
     assert refused_connections() == before + 1
 
 
-@pytest.mark.parametrize("ask", [lambda: socket.getaddrinfo("example.org", 80), lambda: socket.gethostbyname("example.org")])
+@pytest.mark.parametrize(
+    "ask", [lambda: socket.getaddrinfo("example.org", 80), lambda: socket.gethostbyname("example.org")]
+)
 def test_a_name_is_refused_before_it_is_looked_up(ask: object) -> None:
     """A look-up tells a name server what is wanted, so it counts as leaving."""
     with NetworkGuard(), pytest.raises(NetworkRefusedError):
@@ -40,7 +42,7 @@ def test_datagrams_are_refused() -> None:
 
 
 def test_libraries_and_event_loops_pass_through_it() -> None:
-    """urllib and asyncio connect through the same sockets."""
+    """Urllib and asyncio connect through the same sockets."""
 
     async def connect() -> None:
         await asyncio.open_connection(OUTSIDE, 80)

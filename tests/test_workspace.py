@@ -16,7 +16,9 @@ from freehold.errors import ModelFileError, NetworkRefusedError, WorkspaceError,
 
 def test_a_second_process_is_told_who_owns_the_folder(tmp_path: Path) -> None:
     """Two processes on one workspace would damage it; the second one learns the first one's id."""
-    code = "import sys, freehold\ntry: freehold.Workspace(sys.argv[1])\nexcept Exception as e: print(type(e).__name__, e)"
+    code = (
+        "import sys, freehold\ntry: freehold.Workspace(sys.argv[1])\nexcept Exception as e: print(type(e).__name__, e)"
+    )
     with Workspace(tmp_path):
         found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert found.stdout.startswith("WorkspaceLockedError")

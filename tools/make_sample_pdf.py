@@ -1,4 +1,4 @@
-"""Write `docs/samples/boiler.pdf`, a two-page manual that the demonstration reads. Needs the package `fpdf2` (LGPL), only here."""
+"""Write `docs/samples/boiler.pdf`, a two-page manual that the demonstration reads; needs the package `fpdf2`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PAGES = [
         "Boiler manual",
         [
             "The pressure gauge sits behind the lower front panel. Normal pressure lies between one and two bar.",
-            "Refill the system when the gauge shows less than one bar: open the blue valve until it shows one and a half.",
+            "Refill the system when the gauge shows less than one bar: open the blue valve until it shows 1.5 bar.",
         ],
     ),
     (
         "Service and faults",
         [
             "A technician services the boiler every October and cleans the burner.",
-            "The code E4 means that the burner did not light. Press the reset button for five seconds and wait a minute.",
+            "The code E4 means that the burner did not light. Press the reset button for five seconds and wait.",
         ],
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 
@@ -66,12 +66,13 @@ def _answer(
     """Stream one answer and return the state of its turn."""
     state: dict[str, Any] = {}
     shown = ""
-    for mode, part in assistant.stream(
+    for event in assistant.stream(
         {"messages": [{"role": "user", "content": message}]},
         {"configurable": {"thread_id": thread}},
         context=context,
         stream_mode=["messages", "values"],
     ):
+        mode, part = cast("tuple[str, Any]", event)
         if mode == "values":
             state = dict(part)
         elif part[1].get("langgraph_node") == "generate" and part[0].text and part[0].text not in shown:

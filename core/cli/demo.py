@@ -56,5 +56,5 @@ def _documents(given: list[Path] | None, folder: Path) -> Iterator[list[Path]]:
         yield given or own
         return
     readme = folder / "README.md"
-    readme.write_text(str(metadata("freehold").get_payload()), encoding="utf-8")
+    readme.write_text(str(metadata("freehold").json["description"]), encoding="utf-8")
     yield [readme]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from rich.console import Console
 from rich.markup import escape
 from rich.rule import Rule
@@ -101,7 +102,7 @@ class Demonstration:
 
     def _ask(self, message: str, user: str = "demo", thread: str | None = None, *, show: bool = True) -> dict[str, Any]:
         """One turn, printed with its answer and decisions."""
-        config = {"configurable": {"thread_id": thread or uuid.uuid4().hex}}
+        config: RunnableConfig = {"configurable": {"thread_id": thread or uuid.uuid4().hex}}
         started = time.perf_counter()
         state: dict[str, Any] = self.assistant.invoke(
             {"messages": [{"role": "user", "content": message}]}, config, context=Context(user_id=user)
@@ -142,7 +143,9 @@ class Demonstration:
         point: models.Record
         for point in points:
             payload = point.payload or {}
-            name = str(payload.get("heading", "")).split(" > ")[-1] or " ".join(str(payload.get("text", "")).split()[:5])
+            name = str(payload.get("heading", "")).split(" > ")[-1] or " ".join(
+                str(payload.get("text", "")).split()[:5]
+            )
             if name and name not in found:
                 found.append(name)
         return found[:8]
@@ -193,7 +196,7 @@ class Demonstration:
         killed = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own module
         expect(killed.returncode == -9, f"The run ended with {killed.returncode} before it was killed: {killed.stderr}")
         self._open()
-        config = {"configurable": {"thread_id": thread}}
+        config: RunnableConfig = {"configurable": {"thread_id": thread}}
         before = [decision["node"] for decision in self.assistant.get_state(config).values["decisions"]]
         ran: list[str] = []
         for update in self.assistant.stream(None, config, context=Context(user_id=user), stream_mode="updates"):

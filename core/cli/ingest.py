@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -71,7 +71,9 @@ def ingest_paths(workspace: Workspace, paths: list[Path], console: Console) -> d
     )
     with Progress(*columns, console=console, transient=False) as progress:
         bar = progress.add_task("Reading", total=None, passages=0)
-        for mode, part in graph.stream({"paths": [str(path) for path in paths]}, stream_mode=["custom", "values"]):
+        given: Any = {"paths": [str(path) for path in paths]}
+        for event in graph.stream(given, stream_mode=["custom", "values"]):
+            mode, part = cast("tuple[str, Any]", event)
             if mode == "values":
                 state = dict(part)
             elif part.get("event") == "file":

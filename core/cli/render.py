@@ -33,7 +33,7 @@ def model_line(workspace: Workspace, state: Mapping[str, Any] | None = None) -> 
         return f"Answered from the {cache['tier']} cache."
     name = workspace.engine.model_name
     if workspace.is_demonstration:
-        return f"Answered by {name}, the demonstration model: it only quotes. FREEHOLD_MODEL=model.gguf puts a real one in."
+        return f"Answered by {name}, the demonstration model: it only quotes. FREEHOLD_MODEL=x.gguf puts a real one in."
     return f"Answered by {name}."
 
 
@@ -62,7 +62,9 @@ def answer_text(state: AssistantState | Mapping[str, Any], *, quotes: bool = Tru
             place += f", page {citation['page']}"
         elif citation["heading"]:
             place += f" > {citation['heading']}"
-        parts.append(Text(f"  [{citation['number']}] {place}, characters {citation['start']}-{citation['end']}", "cyan"))
+        parts.append(
+            Text(f"  [{citation['number']}] {place}, characters {citation['start']}-{citation['end']}", "cyan")
+        )
         if quotes:
             passage = " ".join(citation["text"].split())
             parts.append(Text(f"      {passage[:240]}{'...' if len(passage) > 240 else ''}", style="dim"))

@@ -58,7 +58,10 @@ class CachedAnswer:
 
 def _is_answer(value: Any) -> bool:
     """Whether a JSON value is an answer of this version; takes the version out."""
-    if not isinstance(value, dict) or value.pop("version", None) != _VERSION:
+    if not isinstance(value, dict):
+        return False
+    version = value.pop("version", None)
+    if type(version) is not int or version != _VERSION:  # in Python, true and 1 are equal
         return False
     citations, sources = value.get("citations"), value.get("sources")
     return (

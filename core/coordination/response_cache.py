@@ -76,7 +76,7 @@ class Lookup:
     entry: CachedAnswer | None = None
     """The answer; None without a hit."""
     score: float | None = None
-    """Cosine similarity of the earlier question that decided; None where the semantic tier found none or was not asked."""
+    """Cosine similarity of the earlier question that decided; None where the semantic tier gave none."""
     threshold: float | None = None
     """What the score was held against."""
     matched_question: str | None = None
@@ -191,6 +191,14 @@ class ResponseCache:
         if self._index is not None:
             await self._index.clear()
         return await self._store.clear()
+
+    async def count(self) -> int:
+        """How many answers are kept.
+
+        Raises:
+            StorageError: The cache cannot be read.
+        """
+        return await self._store.count()
 
     async def aclose(self) -> None:
         """Close the store and the index; closing twice is closing once."""

@@ -5,7 +5,7 @@ Where they come from, and under which licences, is in README.md beside this file
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 
 from freehold.errors import ModelFileError
@@ -36,7 +36,9 @@ def model_path(name: str) -> Path:
         raise ModelFileError(
             f"No model named {name!r} ships with Freehold; there are {DEMO_MODEL} and {EMBEDDING_MODEL}."
         )
-    with as_file(files(__name__) / name) as path:
-        if path.is_file():
-            return path
-    raise ModelFileError(f"The model {path} is missing: install Freehold again, as a folder and not from an archive.")
+    path = Path(str(files(__name__) / name))
+    if not path.is_file():
+        raise ModelFileError(
+            f"The model {path} is missing: install Freehold again, as a folder and not from an archive."
+        )
+    return path

@@ -18,7 +18,7 @@ from freehold.coordination.gate import refusal
         ("How large is 10²?", "How large is 102?"),
         ("Should I take it?", "Should I not take it?"),
         ("Why do birds fly?", "Why don't birds fly?"),
-        ("Why do birds fly?", "Why don’t birds fly?"),
+        ("Why do birds fly?", "Why don\u2019t birds fly?"),
         ("Why do birds fly?", "why dont birds fly"),
         ("How do I run it with Docker?", "How do I run it without Docker?"),
         ("Which foods are safe?", "Which foods are never safe?"),
@@ -35,7 +35,7 @@ def test_look_alikes_are_refused(asked: str, stored: str) -> None:
     [
         ("How do I reset my password?", "How can I reset my password?"),
         ("Why can't I log in?", "Why can not I log in?"),
-        ("Why cannot I log in?", "why can’t I log in"),
+        ("Why cannot I log in?", "why can\u2019t I log in"),
         ("What did 1,000 dollars buy in 1950?", "In 1950, what did 1000 dollars buy?"),
         ("What happened in 2010-2015?", "What happened in 2015 and 2010?"),
         ("Do I want a cat?", "Is a cat what I want?"),

@@ -38,6 +38,7 @@ ANSWER = CachedAnswer(question=QUESTION, answer="In the settings. [1]", route="d
 
 @pytest.fixture(scope="module")
 def embedder() -> Iterator[LlamaEmbeddings]:
+    """The shipped encoder."""
     embedder = LlamaEmbeddings(Path(freehold.__file__).parent / "models" / "all-minilm-l6-v2.Q8_0.gguf")
     yield embedder
     embedder.close()
@@ -45,11 +46,13 @@ def embedder() -> Iterator[LlamaEmbeddings]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> SQLiteStore:
+    """Answers in SQLite; the cache closes it."""
     return SQLiteStore(tmp_path / "answers.sqlite3")
 
 
 @pytest.fixture
 def index(tmp_path: Path, embedder: LlamaEmbeddings) -> Iterator[SemanticIndex]:
+    """Questions on a real shard; the cache closes it."""
     client = EdgeQdrantClient(tmp_path / "qdrant")
     yield SemanticIndex(client, embedder)
     client.close()
@@ -57,6 +60,7 @@ def index(tmp_path: Path, embedder: LlamaEmbeddings) -> Iterator[SemanticIndex]:
 
 @pytest.fixture
 async def cache(store: SQLiteStore, index: SemanticIndex) -> AsyncIterator[ResponseCache]:
+    """Both tiers, with a threshold that the paraphrases here pass."""
     cache = ResponseCache(store, index, threshold=0.9)
     yield cache
     await cache.aclose()
@@ -102,7 +106,7 @@ async def test_the_threshold_decides(store: SQLiteStore, index: SemanticIndex) -
 @pytest.mark.parametrize(
     ("stored", "asked", "why"),
     [
-        ("What changed in version 3.11?", "What changed in version 3.12?", "numbers"),
+        ("How long should I boil eggs for 5 guests?", "How long should I boil eggs for 50 guests?", "numbers"),
         ("Should I delete the lock file?", "Should I not delete the lock file?", "negations"),
     ],
 )
@@ -117,12 +121,17 @@ async def test_the_gate_refuses_look_alikes(cache: ResponseCache, stored: str, a
     assert cache.stats.gate_refusals == 1
 
 
-async def test_the_next_candidate_serves_where_the_nearest_is_refused(cache: ResponseCache) -> None:
+async def test_the_next_candidate_serves_where_the_nearest_is_refused(
+    cache: ResponseCache, index: SemanticIndex
+) -> None:
     """Protects hits from a look-alike that stands nearer than the question that was meant."""
-    await cache.store("What changed in version 3.12?", HERE, replace(ANSWER, answer="twelve"))
-    await cache.store("What has changed in the version 3.11?", HERE, replace(ANSWER, answer="eleven"))
-    found = await cache.lookup("What changed in version 3.11?", HERE)
-    assert (found.outcome, found.entry and found.entry.answer) == ("hit", "eleven")
+    opposite, meant = "Should I not delete the lock file?", "Is it right to delete the lock file?"
+    await cache.store(opposite, HERE, replace(ANSWER, answer="no"))
+    await cache.store(meant, HERE, replace(ANSWER, answer="yes"))
+    asked = "Should I delete the lock file?"
+    assert [question for _, question, _ in await index.nearest(asked, HERE.scope, limit=2)] == [opposite, meant]
+    found = await cache.lookup(asked, HERE)
+    assert (found.outcome, found.entry and found.entry.answer) == ("hit", "yes")
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Situation)])
@@ -135,9 +144,7 @@ async def test_another_situation_never_hits(cache: ResponseCache, name: str) -> 
     assert (await cache.lookup(PARAPHRASE, HERE)).outcome == "hit"
 
 
-async def test_a_semantic_hit_needs_its_entry(
-    cache: ResponseCache, store: SQLiteStore, index: SemanticIndex
-) -> None:
+async def test_a_semantic_hit_needs_its_entry(cache: ResponseCache, store: SQLiteStore, index: SemanticIndex) -> None:
     """Protects from ghosts: where the entry has gone, the lookup misses and the index forgets the question."""
     await cache.store(QUESTION, HERE, ANSWER)
     await store.delete(HERE.key(QUESTION))
@@ -232,9 +239,7 @@ def test_both_tiers_outlive_the_process(tmp_path: Path, embedder: LlamaEmbedding
         client.close()
 
 
-async def test_a_cache_that_is_closed_is_a_miss(
-    cache: ResponseCache, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_cache_that_is_closed_is_a_miss(cache: ResponseCache, caplog: pytest.LogCaptureFixture) -> None:
     """Protects runs: a store that fails costs a line in the log, never the answer; only clearing it says so loudly."""
     await cache.store(QUESTION, HERE, ANSWER)
     await cache.aclose()
@@ -283,7 +288,7 @@ async def test_a_frozen_redis_is_a_miss(
     assert (await cache.lookup(QUESTION, HERE)).outcome == "error"
     assert not await cache.store(QUESTION, HERE, ANSWER)
     redis_server.send_signal(signal.SIGCONT)
-    while (found := await cache.lookup(PARAPHRASE, HERE)).outcome == "error":
+    while (found := await cache.lookup(PARAPHRASE, HERE)).outcome == "error":  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(0.05)
     assert (found.tier, found.entry) == ("semantic", ANSWER)
     await cache.aclose()

@@ -17,7 +17,7 @@ HERE = Situation(
     ("one", "other"),
     [
         ("What is Freehold?", "  what is\tFREEHOLD ?!"),
-        ("Is it ﬁne？", "is it fine"),
+        ("Is it \ufb01ne\uff1f", "is it fine"),
         ("Straße", "strasse"),
         ("What is C++?", "what is c++"),
         ("Is it 5!?", "is it 5!"),
@@ -37,7 +37,7 @@ def test_repeats_share_one_form(one: str, other: str) -> None:
         ("What is 10²?", "What is 102?"),
         ("What is 10⁻²?", "What is 10-2?"),
         ("1½ cups", "11/2 cups"),
-        ("Do 3½ and 3 1⁄2 agree?", "Do 31⁄2 and 31⁄2 agree?"),
+        ("Do 3½ and 3 1\u20442 agree?", "Do 31\u20442 and 31\u20442 agree?"),
         ("What is 5!", "What is 5"),
         ("What does $? hold", "What does $ hold"),
         ("what is $?", "what is $"),
@@ -60,7 +60,7 @@ def test_normalising_twice_changes_nothing(question: str) -> None:
     assert normalise(normalise(question)) == normalise(question)
 
 
-@given(st.text(alphabet=st.sampled_from("aİßſﬁΣς²³⁻½①0123 .?!,;:$\u0301\u0345\u2044")))
+@given(st.text(alphabet=st.sampled_from("aİß\u017fﬁΣς²³⁻½①0123 .?!,;:$\u0301\u0345\u2044")))
 def test_normalising_twice_changes_nothing_in_rare_letters(question: str) -> None:
     """Protects keys where folding and composition undo each other."""
     assert normalise(normalise(question)) == normalise(question)

@@ -205,7 +205,7 @@ async def test_tokens_stream(workspace: Workspace) -> None:
 
 
 def test_a_killed_run_goes_on_where_it_was(workspace: Workspace) -> None:
-    """kill -9 behind retrieval: the resumed run repeats no finished node and ends with the answer."""
+    """Kill -9 behind retrieval: the resumed run repeats no finished node and ends with the answer."""
     home = workspace.home
     workspace.close()
     command = [sys.executable, "-m", "freehold.cli.crash", str(home), "t", "ada", QUESTION]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 
 import pytest
-from freehold.guardrails.normalise import disguises, normalise
 from hypothesis import given
 from hypothesis import strategies as st
+
+from freehold.guardrails.normalise import disguises, normalise
 
 # Any text, with the characters that matter here far more often than chance would bring them.
 TEXTS = st.text(

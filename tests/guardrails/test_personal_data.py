@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from freehold.errors import GuardrailError
-from freehold.guardrails.personal_data import KINDS, PersonalDataMasker
 from hypothesis import given
 from hypothesis import strategies as st
+
+from freehold.errors import GuardrailError
+from freehold.guardrails.personal_data import KINDS, PersonalDataMasker
 
 PIECES = st.sampled_from(
     [

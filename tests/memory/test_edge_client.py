@@ -30,6 +30,7 @@ SPARSE = {"bm25": models.SparseVectorParams()}
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
+    """A client with one empty collection."""
     opened = EdgeQdrantClient(tmp_path / "vectors")
     opened.create_collection(NAME, DENSE, sparse_vectors_config=SPARSE)
     yield opened
@@ -37,10 +38,11 @@ def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
 
 
 def point(identity: Any, vector: list[float], **payload: Any) -> models.PointStruct:
+    """A point with the unnamed vector."""
     return models.PointStruct(id=identity, vector={"": vector}, payload=payload)
 
 
-# --- the same answers as qdrant-client's own local mode -----------------------------------------------------------------
+# --- the same answers as qdrant-client's own local mode --------------------------------------------------------------
 
 _IDS = st.integers(0, 9).map(lambda n: n if n < 5 else str(uuid.UUID(int=n)))
 # Whole numbers with different lengths: no two directions tie, and no rounding decides the order.
@@ -61,7 +63,9 @@ _POINTS = st.lists(
     unique_by=lambda p: p.id,
 )
 _CONDITIONS = st.one_of(
-    st.sampled_from(["red", "green"]).map(lambda v: models.FieldCondition(key="colour", match=models.MatchValue(value=v))),
+    st.sampled_from(["red", "green"]).map(
+        lambda v: models.FieldCondition(key="colour", match=models.MatchValue(value=v))
+    ),
     st.integers(-3, 3).map(lambda v: models.FieldCondition(key="size", match=models.MatchValue(value=v))),
     st.lists(st.sampled_from(["red", "blue"]), min_size=1).map(
         lambda v: models.FieldCondition(key="colour", match=models.MatchAny(any=v))
@@ -69,7 +73,9 @@ _CONDITIONS = st.one_of(
     st.lists(st.sampled_from(["a", "b"]), min_size=1).map(
         lambda v: models.FieldCondition(key="tags", match=models.MatchExcept(**{"except": v}))
     ),
-    st.sampled_from(["re", "blue", "n"]).map(lambda v: models.FieldCondition(key="colour", match=models.MatchText(text=v))),
+    st.sampled_from(["re", "blue", "n"]).map(
+        lambda v: models.FieldCondition(key="colour", match=models.MatchText(text=v))
+    ),
     st.tuples(st.integers(-3, 0), st.integers(0, 3)).map(
         lambda v: models.FieldCondition(key="size", range=models.Range(gte=v[0], lt=v[1]))
     ),
@@ -105,6 +111,7 @@ _STEPS = st.lists(
 
 
 def everything(client: QdrantClient) -> dict[Any, Any]:
+    """Ids and payloads of all points."""
     records, _ = client.scroll(NAME, limit=100)
     return {str(record.id): record.payload for record in records}
 
@@ -132,6 +139,7 @@ def answer(client: QdrantClient, kind: str, argument: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[EdgeQdrantClient, QdrantClient]]:
+    """Our client and the reference, with the same collection."""
     folder = tempfile.mkdtemp()
     ours, reference = EdgeQdrantClient(folder), QdrantClient(":memory:")
     for one in (ours, reference):
@@ -166,7 +174,7 @@ def test_scroll_pages_through_everything(client: EdgeQdrantClient) -> None:
     assert sorted(seen, key=str) == sorted(ids, key=str)
 
 
-# --- queries the reference cannot vouch for ------------------------------------------------------------------------------
+# --- queries the reference cannot vouch for --------------------------------------------------------------------------
 
 
 def test_fuses_dense_and_sparse(client: EdgeQdrantClient) -> None:
@@ -177,7 +185,9 @@ def test_fuses_dense_and_sparse(client: EdgeQdrantClient) -> None:
         [
             models.PointStruct(id=1, vector={"": [1.0, 0.0, 0.0]}),
             models.PointStruct(id=2, vector={"": [0.9, 0.1, 0.0], "bm25": sparse}),
-            models.PointStruct(id=3, vector={"": [0.0, 1.0, 0.0], "bm25": models.SparseVector(indices=[8], values=[1.0])}),
+            models.PointStruct(
+                id=3, vector={"": [0.0, 1.0, 0.0], "bm25": models.SparseVector(indices=[8], values=[1.0])}
+            ),
         ],
     )
     prefetch = [
@@ -245,7 +255,7 @@ def test_collections_come_and_go(client: EdgeQdrantClient) -> None:
     assert [path.name for path in client.folder.iterdir() if path.is_dir()] == [NAME]
 
 
-# --- mistakes ------------------------------------------------------------------------------------------------------------
+# --- mistakes --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -278,7 +288,7 @@ def test_what_is_missing_says_so(client: EdgeQdrantClient) -> None:
         client.query_points(NAME, models.RecommendQuery(recommend=models.RecommendInput(positive=[1])))
 
 
-# --- one owner, and nothing lost -----------------------------------------------------------------------------------------
+# --- one owner, and nothing lost -------------------------------------------------------------------------------------
 
 _WRITER = """
 import sys
@@ -296,6 +306,7 @@ while True:
 
 
 def writer(folder: Path) -> subprocess.Popen[str]:
+    """A process that owns the folder and prints the number of each point it was told is stored."""
     return subprocess.Popen([sys.executable, "-c", _WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
 
 
@@ -350,7 +361,7 @@ def test_half_made_collections_are_swept(tmp_path: Path) -> None:
     client.close()
 
 
-# --- threads and upkeep --------------------------------------------------------------------------------------------------
+# --- threads and upkeep ----------------------------------------------------------------------------------------------
 
 
 def test_optimise_keeps_what_is_written_meanwhile(client: EdgeQdrantClient) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from freehold.errors import ModelFileError
 from freehold.models import DEMO_MODEL, EMBEDDING_MODEL, model_path
 

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from .dialogue import Dialogue, render
 
-__all__ = ["Packed", "collate", "pack"]
+__all__ = ["CHOICE", "Packed", "collate", "pack"]
+
+CHOICE = 4.0
+"""Weight of an answer's first token."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,11 @@ class Packed:
     targets: list[int]
     """The next token in the same dialogue; -1 where there is none."""
     weights: list[float]
-    """How much the prediction of the target counts; 0 for most of the prompt."""
+    """How much the prediction of the target counts: 0 for most of the prompt, 1 in the answer, more for its first."""
 
 
 def pack(
-    group: list[Dialogue], tokenizer: Tokenizer, rng: random.Random, limit: int, prompt_share: float = 0.1
+    group: list[Dialogue], tokenizer: Tokenizer, rng: random.Random, limit: int, prompt_share: float = 0.02
 ) -> Packed | None:
     """Pack a group.
 
@@ -73,7 +76,8 @@ def pack(
         positions += range(shared, shared + len(branch))
         branches += [number] * len(branch)
         targets += [*branch[1:], -1]
-        weights += [1.0 if i >= asked - 1 else 0.0 for i in range(len(branch) - 1)] + [0.0]
+        # The answer's first token is the choice of the sentence; the others are mostly copied.
+        weights += [0.0] * (asked - 1) + [CHOICE] + [1.0] * (len(answer) - 1) + [0.0]
     return Packed(tokens, positions, branches, targets, weights)
 
 

@@ -66,7 +66,7 @@ def _loss(model: DemoModel, rows: list[Packed]) -> tuple[torch.Tensor, float, in
         chosen = weights > 0
         logits = F.linear(hidden[chosen], model.e.weight)
     losses = F.cross_entropy(logits.float(), targets[chosen], reduction="none")
-    answer = weights[chosen] == 1
+    answer = weights[chosen] >= 1
     return (losses * weights[chosen]).sum(), float(losses.detach()[answer].sum()), int(answer.sum())
 
 
@@ -141,7 +141,7 @@ def main() -> None:
             group["lr"] = arguments.peak * min(1, (step - first + 1) / warm) * cosine
         optimizer.zero_grad()
         batches = feed.step(arguments.step_tokens)
-        counted = sum(weight == 1 for batch in batches for row in batch for weight in row.weights)
+        counted = sum(weight for batch in batches for row in batch for weight in row.weights)
         for batch in batches:
             loss, plain, count = _loss(model, batch)
             (loss / counted).backward()

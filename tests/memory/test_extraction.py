@@ -1,0 +1,110 @@
+"""Facts from messages, with the shipped demonstration model and with models that answer anyhow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.language_models import FakeListChatModel
+
+from freehold.errors import SettingsError
+from freehold.inference import ChatLlama, Engine
+from freehold.memory.extraction import ModelExtractor, StatementExtractor, parse_facts
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[ModelExtractor]:
+    """The shipped demonstration model, held to the form by its grammar."""
+    engine = Engine(str(files("freehold.models") / "freehold-demo.Q8_0.gguf"), threads=1)
+    yield ModelExtractor(ChatLlama(engine=engine))
+    engine.close()
+
+
+def answering(*answers: str) -> ModelExtractor:
+    """An extractor whose model gives these answers."""
+    return ModelExtractor(FakeListChatModel(responses=list(answers)))
+
+
+async def test_the_demonstration_model_extracts_facts(demo: ModelExtractor) -> None:
+    """The model that ships turns a message into facts, through real llama.cpp and a real grammar."""
+    assert await demo.extract("My name is Ada, and I like tea.") == ["Name is Ada", "Likes tea"]
+
+
+@pytest.mark.parametrize(
+    "message", ["I am allergic to nuts.", "I have a dog called Rex.", "My sister likes tea.", "I don't like tea."]
+)
+async def test_what_a_small_model_invents_is_not_believed(demo: ModelExtractor, message: str) -> None:
+    """Where the model is out of its depth the user's own words are kept, and nothing it made up."""
+    assert await demo.extract(message) == [message.rstrip(".")]
+
+
+@pytest.mark.parametrize("message", ["What is my name?", "Hello", "Explain the write-ahead log", "", "a " * 500_000])
+async def test_messages_without_facts_never_reach_the_model(message: str) -> None:
+    """No token is generated for a question or a request, and a megabyte of text is no exception."""
+    model = FakeListChatModel(responses=['{"facts": ["Name is Ada"]}', "second"])
+    assert await ModelExtractor(model).extract(message) == []
+    assert model.i == 0  # it would be 1 after one answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ('{"facts": ["Likes tea"]}', ["Likes tea"]),
+        ('```json\\n{"facts": ["Likes tea."]}\\n```', ["Likes tea"]),
+        ('["Likes  tea"]', ["Likes tea"]),
+        ('Here you are: {"memory": [{"text": "Likes tea", "attributed_to": "user"}]} Bye.', ["Likes tea"]),
+        ('{"facts": ["Likes tea", 7, null, "", {"fact": "Lives in Porto"}]}', ["Likes tea", "Lives in Porto"]),
+        ('{"facts": []}', []),
+        ('{"facts": "Likes tea"}', []),
+        ('{"facts": ["Likes tea', []),
+        ("Likes tea", []),
+        ("", []),
+    ],
+)
+def test_answers_are_read_leniently(answer: str, expected: list[str]) -> None:
+    """Any model's way of writing the list is understood; what is no list is no fact."""
+    assert parse_facts(answer) == expected
+
+
+@given(st.text(alphabet='{}[]",:\\\\ abfacts0', max_size=200))
+def test_no_answer_breaks_the_reader(answer: str) -> None:
+    """Whatever a model writes, the reader gives a list of texts."""
+    assert all(isinstance(fact, str) for fact in parse_facts(answer))
+
+
+async def test_bad_json_keeps_the_users_words_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that cannot be read costs no memory, and leaves a warning without the text."""
+    with caplog.at_level(logging.WARNING, logger="freehold"):
+        assert await answering("no JSON at all").extract("I like tea.") == ["I like tea"]
+    assert "no list of facts" in caplog.text
+    assert "tea" not in caplog.text
+
+
+async def test_a_failing_model_keeps_the_users_words(caplog: pytest.LogCaptureFixture) -> None:
+    """A model that raises is a warning, and the statement is stored as it is."""
+    with caplog.at_level(logging.WARNING, logger="freehold"):
+        assert await answering().extract("I like tea.") == ["I like tea"]
+    assert "could not extract facts" in caplog.text
+
+
+async def test_facts_are_limited() -> None:
+    """Neither many facts nor long ones get in."""
+    answer = json.dumps({"facts": ["Likes tea", "Likes tea and " + "tea " * 200]})
+    assert await ModelExtractor(FakeListChatModel(responses=[answer])).extract("I like tea.") == ["Likes tea"]
+    message = " ".join(f"I own boat {number}." for number in range(20))
+    assert len(await StatementExtractor(max_facts=3).extract(message)) == 3
+    assert await StatementExtractor(max_characters=6).extract("I like tea") == ["I like"]
+    with pytest.raises(SettingsError, match="max_facts=0"):
+        StatementExtractor(max_facts=0)
+
+
+def test_extraction_works_on_any_loop(demo: ModelExtractor) -> None:
+    """The same extractor serves the portal's loop and a user's own."""
+    for _ in range(2):
+        assert asyncio.run(demo.extract("My name is Ada.")) == ["Name is Ada"]
