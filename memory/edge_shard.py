@@ -155,8 +155,8 @@ class ShardFolder:
             self._journal, counted, self.unindexed = [], self.unindexed, 0
             try:
                 shutil.rmtree(new, ignore_errors=True)
-                # Everything in the log is in the segments after the flush; the log's files are mostly holes of 64 MB.
-                shutil.copytree(self.folder / "shard", new, ignore=shutil.ignore_patterns("wal"))
+                # With its log: a shard without one numbers operations anew, and then drops writes to points it holds.
+                shutil.copytree(self.folder / "shard", new)
             except BaseException:
                 self._journal = None
                 raise
@@ -174,7 +174,7 @@ class ShardFolder:
             shutil.rmtree(new, ignore_errors=True)
 
     def _swap(self, new: Path) -> None:
-
+        """Apply what was written meanwhile to the new shard, and put it in the place of the old one."""
         fresh = EdgeShard.load(str(new))
         for operation in self._journal or ():
             fresh.update(operation)

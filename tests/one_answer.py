@@ -17,6 +17,7 @@ def comparable(state: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         state: An `AssistantState`, from `invoke`, from a notebook or from a server (as JSON).
     """
+    cache = state["cache"] or {"outcome": "not asked", "tier": None}  # a refusal comes before the cache
     return {
         "answer": state["answer"],
         "route": state["route"],
@@ -24,7 +25,7 @@ def comparable(state: Mapping[str, Any]) -> dict[str, Any]:
         "citations": [dict(citation) for citation in state["citations"]],
         "passages": [(passage["id"], round(passage["score"], 5)) for passage in state["passages"]],
         "memories": [memory["text"] for memory in state["memories"]],
-        "cache": (state["cache"]["outcome"], state["cache"]["tier"]),
+        "cache": (cache["outcome"], cache["tier"]),
         "verdicts": [(verdict["surface"], verdict["rail"], verdict["decision"]) for verdict in state["verdicts"]],
         "decisions": [(decision["node"], decision["decision"]) for decision in state["decisions"]],
     }

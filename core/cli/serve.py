@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import socket
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,6 +79,7 @@ def _run(workspace: Workspace, host: str, port: int, configuration: dict[str, An
 
     from langgraph_api.cli import run_server  # type: ignore[import-untyped]
 
+    warnings.filterwarnings("ignore", "`durability` has no effect")  # the server's own, at every run without a thread
     logging.getLogger("langgraph_api.cli").setLevel(logging.WARNING)  # a banner with a link to a web service
     run_server(
         host,

@@ -361,53 +361,7 @@ def test_half_made_collections_are_swept(tmp_path: Path) -> None:
     client.close()
 
 
-# --- threads and upkeep ----------------------------------------------------------------------------------------------
-
-
-def test_optimise_keeps_what_is_written_meanwhile(client: EdgeQdrantClient) -> None:
-    """Building the index in the background loses no write made at the same time, and answers stay the same."""
-    client.upsert(NAME, [point(n, [1.0, n, n % 7]) for n in range(300)])
-    worker = threading.Thread(target=client.optimize, args=(NAME,))
-    worker.start()
-    written = 300
-    while worker.is_alive():
-        client.upsert(NAME, [point(written, [1.0, written, 1.0])])
-        written += 1
-    worker.join()
-    client.delete(NAME, [0])
-    assert client.count(NAME).count == written - 1
-    folder = client.folder
-    client.close()
-    reopened = EdgeQdrantClient(folder)
-    assert reopened.count(NAME).count == written - 1
-    assert not (folder / NAME / "shard.old").exists() or not (folder / NAME / "shard.new").exists()
-    reopened.close()
-
-
-def test_upkeep_runs_by_itself(tmp_path: Path) -> None:
-    """Enough writes start an optimisation without anybody asking."""
-    client = EdgeQdrantClient(tmp_path, optimize_after=10, flush_every=0.02)
-    client.create_collection(NAME, DENSE)
-    client.upsert(NAME, [models.PointStruct(id=n, vector=[1.0, n, 2.0]) for n in range(20)])
-    shard = client._folder.shard(NAME)
-    for _ in range(1000):
-        if shard.unindexed == 0 and shard._journal is None:
-            break
-        threading.Event().wait(0.02)
-    assert shard.unindexed == 0
-    assert client.count(NAME).count == 20
-    client.close()
-
-
-def test_interrupted_swap_is_mended(client: EdgeQdrantClient) -> None:
-    """A kill between the two renames of an optimisation leaves the old shard, and that is used."""
-    client.upsert(NAME, [point(1, [1.0, 0.0, 0.0])])
-    client.close()
-    collection = client.folder / NAME
-    (collection / "shard").rename(collection / "shard.old")
-    reopened = EdgeQdrantClient(client.folder)
-    assert reopened.count(NAME).count == 1
-    reopened.close()
+# --- threads ----------------------------------------------------------------------------------------------
 
 
 def test_many_threads(client: EdgeQdrantClient) -> None:
