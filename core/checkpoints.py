@@ -21,6 +21,7 @@ from freehold.errors import StorageError
 __all__ = ["MaskingSerializer", "SqliteCheckpointer"]
 
 P = ParamSpec("P")
+_TABLES = ("writes", "checkpoints")
 T = TypeVar("T")
 
 
@@ -120,6 +121,31 @@ class SqliteCheckpointer(SqliteSaver):
             writes = [(channel, self.serde.masked({channel: value})[channel]) for channel, value in writes]
         super().put_writes(config, writes, task_id, task_path)
 
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Forget the checkpoints that these runs wrote, as a server does when it rolls a run back."""
+        columns = "thread_id, checkpoint_ns, checkpoint_id"
+        wrote = f"SELECT {columns} FROM checkpoints WHERE json_extract(metadata, '$.run_id') = ?"  # noqa: S608
+        with self.cursor() as cursor:
+            for run_id in run_ids:
+                keys = cursor.execute(wrote, (str(run_id),)).fetchall()
+                for table in _TABLES:
+                    cursor.executemany(
+                        f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?",  # noqa: S608
+                        keys,
+                    )
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Forget all but the newest checkpoint of these threads, or with `delete_all` every one."""
+        newest = (
+            " AND checkpoint_id < (SELECT MAX(checkpoint_id) FROM checkpoints AS kept"
+            " WHERE kept.thread_id = {0}.thread_id AND kept.checkpoint_ns = {0}.checkpoint_ns)"
+        )
+        with self.cursor() as cursor:
+            for table in _TABLES:
+                older = "" if strategy == "delete_all" else newest.format(table)
+                delete = f"DELETE FROM {table} WHERE thread_id = ?{older}"  # noqa: S608 - the parts are ours
+                cursor.executemany(delete, [(str(thread_id),) for thread_id in thread_ids])
+
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
 
@@ -151,6 +177,12 @@ class SqliteCheckpointer(SqliteSaver):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         await self._in_thread(self.put_writes, config, writes, task_id, task_path)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:  # noqa: D102
+        await self._in_thread(self.delete_for_runs, run_ids)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:  # noqa: D102
+        await self._in_thread(self.prune, thread_ids, strategy=strategy)
 
     async def adelete_thread(self, thread_id: str) -> None:  # noqa: D102
         await self._in_thread(self.delete_thread, thread_id)

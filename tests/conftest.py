@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ DOCUMENTS = {
         "<p>Guests use the network called Meadow.</p></body></html>"
     ),
 }
+
+
+def pytest_unconfigure() -> None:
+    """Close the two handles on /dev/null that llama_cpp opens when it is imported and leaves open."""
+    llama = sys.modules.get("llama_cpp._utils")
+    for name in ("outnull_file", "errnull_file"):
+        if llama is not None:
+            getattr(llama, name).close()
 
 
 @pytest.fixture

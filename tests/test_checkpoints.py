@@ -105,6 +105,31 @@ async def test_a_hundred_runs_at_once(saver: SqliteCheckpointer) -> None:
     assert not (await graph.aget_state({"configurable": {"thread_id": "0"}})).values
 
 
+def test_runs_are_taken_back_and_threads_pruned(saver: SqliteCheckpointer) -> None:
+    """A server rolls a run back to the state before it, and old checkpoints can be let go without losing the thread."""
+    graph = build(saver)
+
+    def turn(run: str) -> dict[str, Any]:
+        config = {"configurable": {"thread_id": "t"}, "metadata": {"run_id": run}}
+        return graph.invoke({"messages": [("user", run)], "steps": []}, config)
+
+    def kept() -> tuple[int, list[str]]:
+        config = {"configurable": {"thread_id": "t"}}
+        values = graph.get_state(config).values
+        return len(list(graph.get_state_history(config))), [message.text for message in values.get("messages", [])]
+
+    turn("first")
+    before = kept()
+    turn("second")
+    asyncio.run(saver.adelete_for_runs(["second"]))
+    assert kept() == before
+    asyncio.run(saver.aprune(["t"]))
+    assert kept() == (1, before[1])
+    assert turn("third")["messages"][-2].text == "third"
+    asyncio.run(saver.aprune(["t"], strategy="delete_all"))
+    assert kept() == (0, [])
+
+
 def test_log_and_durability(saver: SqliteCheckpointer) -> None:
     """Write-ahead log, `synchronous=NORMAL` (1), and deleted rows overwritten."""
     read = {

@@ -20,6 +20,7 @@ PAGES = sorted(
 SNIPPETS = [
     pytest.param(page, number, code, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES
+    if page.name != "serving.md"  # its snippets talk to a server: tests/graphs/test_serve.py runs them
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), 1)
 ]
 MODULES = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -57,7 +58,7 @@ def answer_text(state: AssistantState | Mapping[str, Any], *, quotes: bool = Tru
     """The answer, and under it the passages that it cites."""
     parts: list[RenderableType] = [Text(state.get("answer", ""), style="bold")]
     for citation in state.get("citations", ()):
-        place = citation["source"]
+        place = _shown(citation["source"])
         if citation["page"]:
             place += f", page {citation['page']}"
         elif citation["heading"]:
@@ -69,6 +70,12 @@ def answer_text(state: AssistantState | Mapping[str, Any], *, quotes: bool = Tru
             passage = " ".join(citation["text"].split())
             parts.append(Text(f"      {passage[:240]}{'...' if len(passage) > 240 else ''}", style="dim"))
     return Group(*parts)
+
+
+def _shown(source: str) -> str:
+    """The path as seen from the working directory, where it lies below it."""
+    path = Path(source)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
 
 
 def answer_object(
