@@ -6,8 +6,9 @@ heavy libraries load on first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from freehold.lazy import lazy_exports
 from freehold.sovereignty import switch_off_telemetry
 
 if TYPE_CHECKING:
@@ -23,23 +24,13 @@ __version__ = "0.1.0"
 
 switch_off_telemetry()
 
-_HOMES = {
-    "AssistantState": "freehold.state",
-    "Context": "freehold.context",
-    "FreeholdError": "freehold.errors",
-    "Settings": "freehold.settings",
-    "Workspace": "freehold.workspace",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for."""
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'freehold' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "AssistantState": "freehold.state",
+        "Context": "freehold.context",
+        "FreeholdError": "freehold.errors",
+        "Settings": "freehold.settings",
+        "Workspace": "freehold.workspace",
+    },
+)

@@ -187,8 +187,7 @@ class Workspace:
     @_resource
     def memory(self) -> LongTermMemory:
         """What is known about each user."""
-        from freehold.memory import LongTermMemory
-        from freehold.memory.extraction import ModelExtractor
+        from freehold.memory import LongTermMemory, ModelExtractor
 
         return LongTermMemory(self.qdrant, self.embeddings, ModelExtractor(self.chat_model), self.home / "memory")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from freehold.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from freehold.graphs.assistant import create_assistant
@@ -11,13 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["create_assistant", "create_ingest", "draw"]
 
-_HOMES = {"create_assistant": "assistant", "create_ingest": "ingest", "draw": "drawing"}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'freehold.graphs' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"freehold.graphs.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "create_assistant": "freehold.graphs.assistant",
+        "create_ingest": "freehold.graphs.ingest",
+        "draw": "freehold.graphs.drawing",
+    },
+)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from freehold.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from freehold.nodes.begin_turn import BeginTurn
@@ -34,15 +36,21 @@ __all__ = [
     "StoreCache",
 ]
 
-_HOMES = {"Prompts": "generate", "Node": "node"}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a node from its module when it is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module 'freehold.nodes' has no attribute {name!r}")
-    import re
-    from importlib import import_module
-
-    module = _HOMES.get(name) or re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-    return getattr(import_module(f"freehold.nodes.{module}"), name)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "BeginTurn": "freehold.nodes.begin_turn",
+        "CheckInput": "freehold.nodes.check_input",
+        "CheckOutput": "freehold.nodes.check_output",
+        "Generate": "freehold.nodes.generate",
+        "LookupCache": "freehold.nodes.lookup_cache",
+        "Node": "freehold.nodes.node",
+        "Prompts": "freehold.nodes.generate",
+        "RecallMemory": "freehold.nodes.recall_memory",
+        "Refuse": "freehold.nodes.refuse",
+        "Retrieve": "freehold.nodes.retrieve",
+        "SaveMemory": "freehold.nodes.save_memory",
+        "SelectRoute": "freehold.nodes.select_route",
+        "StoreCache": "freehold.nodes.store_cache",
+    },
+)

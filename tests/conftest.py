@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from freehold import Context, Workspace
+from freehold.inference import LlamaEmbeddings
+from freehold.memory import EdgeQdrantClient
+from freehold.models import EMBEDDING_MODEL, model_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +42,22 @@ def pytest_unconfigure() -> None:
     for name in ("outnull_file", "errnull_file"):
         if llama is not None:
             getattr(llama, name).close()
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Iterator[LlamaEmbeddings]:
+    """The shipped embedding model, one for the whole session."""
+    opened = LlamaEmbeddings(model_path(EMBEDDING_MODEL))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
+    """An empty embedded Qdrant."""
+    opened = EdgeQdrantClient(tmp_path / "qdrant")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

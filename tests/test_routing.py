@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from freehold.inference import LlamaEmbeddings
-from freehold.models import EMBEDDING_MODEL, model_path
 from freehold.portal import run_sync
 from freehold.routing import ROUTES, EmbeddingRouter
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[LlamaEmbeddings]:
-    """The shipped embedding model."""
-    embeddings = LlamaEmbeddings(model_path(EMBEDDING_MODEL))
-    yield embeddings
-    embeddings.close()
 
 
 @pytest.mark.parametrize(

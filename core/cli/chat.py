@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
+from langchain_core.messages import AIMessageChunk
 from rich.console import Console
 
 from freehold.cli.options import Home, Model, Thread, User
@@ -75,12 +76,12 @@ def _answer(
         mode, part = cast("tuple[str, Any]", event)
         if mode == "values":
             state = dict(part)
-        elif part[1].get("langgraph_node") == "generate" and part[0].text and part[0].text not in shown:
-            console.print(part[0].text, end="", markup=False, highlight=False)
-            shown += part[0].text
-    if shown.strip() != state.get("answer", ""):  # from the cache, refused, or masked behind the stream
-        console.print(("\n" if shown else "") + state.get("answer", ""), markup=False, highlight=False, end="")
+        elif isinstance(part[0], AIMessageChunk) and part[1].get("langgraph_node") == "generate":
+            console.print(part[0].text, end="", markup=False, highlight=False, soft_wrap=True)
+            shown += str(part[0].text)
+    answer = state.get("answer", "")
+    if shown.strip() != answer:  # from the cache, refused, or masked behind the stream
+        console.print(("\n" if shown else "") + answer, markup=False, highlight=False, soft_wrap=True, end="")
     console.print()
-    for line in [answer_text({"citations": state.get("citations", ())}, quotes=False)]:
-        console.print(line)
+    console.print(answer_text({"citations": state.get("citations", ())}, quotes=False))
     return state

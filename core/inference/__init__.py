@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from freehold.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from freehold.inference.chat_model import ChatLlama
@@ -23,27 +25,17 @@ __all__ = [
     "sha256",
 ]
 
-_HOMES = {
-    "ChatLlama": "chat_model",
-    "Engine": "engine",
-    "GenerationChunk": "generation",
-    "GenerationRequest": "generation",
-    "GenerationResult": "generation",
-    "LlamaEmbeddings": "embeddings",
-    "ModelHeader": "gguf",
-    "read_header": "gguf",
-    "sha256": "gguf",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for: LangChain's base classes take half a second."""
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "ChatLlama": "freehold.inference.chat_model",
+        "Engine": "freehold.inference.engine",
+        "GenerationChunk": "freehold.inference.generation",
+        "GenerationRequest": "freehold.inference.generation",
+        "GenerationResult": "freehold.inference.generation",
+        "LlamaEmbeddings": "freehold.inference.embeddings",
+        "ModelHeader": "freehold.inference.gguf",
+        "read_header": "freehold.inference.gguf",
+        "sha256": "freehold.inference.gguf",
+    },
+)

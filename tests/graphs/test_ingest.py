@@ -23,22 +23,12 @@ from freehold.memory import Documents, EdgeQdrantClient
 MODEL = Path(__file__).resolve().parents[2] / "core" / "models" / "all-minilm-l6-v2.Q8_0.gguf"
 
 
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[LlamaEmbeddings]:
-    """The shipped embedding model."""
-    opened = LlamaEmbeddings(MODEL)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def store(tmp_path: Path, embedder: LlamaEmbeddings) -> Iterator[Documents]:
+def store(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> Iterator[Documents]:
     """An empty store."""
-    client = EdgeQdrantClient(tmp_path / "qdrant")
     opened = Documents(client, embedder)
     yield opened
     opened.close()
-    client.close()
 
 
 @pytest.fixture

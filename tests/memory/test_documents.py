@@ -29,22 +29,6 @@ The FH-4711 valve regulates the pressure of the boiler in the cellar.
 """
 
 
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[LlamaEmbeddings]:
-    """The shipped embedding model."""
-    opened = LlamaEmbeddings(ROOT / "core" / "models" / "all-minilm-l6-v2.Q8_0.gguf")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
-    """An empty embedded Qdrant."""
-    opened = EdgeQdrantClient(tmp_path / "qdrant")
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
 def documents(client: QdrantClient, embedder: LlamaEmbeddings) -> Iterator[Documents]:
     """An empty store."""

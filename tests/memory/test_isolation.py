@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -14,38 +13,16 @@ from freehold.errors import ScopeError
 from freehold.inference import LlamaEmbeddings
 from freehold.memory.edge_client import EdgeQdrantClient
 from freehold.memory.long_term import LongTermMemory
+from tests.memory.extractors import KeepWhole
 
 ADA, BOB = Context(user_id="ada"), Context(user_id="bob")
 SECRET = "The marzipan is hidden behind the aquarium"
 
 
-class KeepWhole:
-    """Extracts the message itself, so that a test decides what is stored."""
-
-    async def extract(self, text: str) -> list[str]:
-        return [text]
-
-
-@pytest.fixture(scope="module")
-def embeddings() -> Iterator[LlamaEmbeddings]:
-    """The shipped embedding model."""
-    model = LlamaEmbeddings(str(files("freehold.models") / "all-minilm-l6-v2.Q8_0.gguf"), threads=1)
-    yield model
-    model.close()
-
-
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
-    """A vector store of its own for each test."""
-    opened = EdgeQdrantClient(tmp_path / "qdrant")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def memory(client: EdgeQdrantClient, embeddings: LlamaEmbeddings, tmp_path: Path) -> Iterator[LongTermMemory]:
+def memory(client: EdgeQdrantClient, embedder: LlamaEmbeddings, tmp_path: Path) -> Iterator[LongTermMemory]:
     """A memory that keeps whatever it is given."""
-    opened = LongTermMemory(client, embeddings, KeepWhole(), tmp_path / "memory")
+    opened = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
     yield opened
     opened.close()
 
@@ -163,14 +140,14 @@ async def test_forgetting_erases_what_mem0_itself_would_write(memory: LongTermMe
 
 @pytest.mark.parametrize("survivors", [2, 5, 6, 8])
 async def test_an_interrupted_rewrite_is_finished_at_the_next_opening(
-    embeddings: LlamaEmbeddings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survivors: int
+    embedder: LlamaEmbeddings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survivors: int
 ) -> None:
     """Erasing one user never costs another a memory, whichever step of the rewrite fails.
 
     The steps: clear, make, fill and flush the spare; clear, make, fill and flush the collection; clear the spare.
     """
     client = EdgeQdrantClient(tmp_path / "qdrant")
-    memory = LongTermMemory(client, embeddings, KeepWhole(), tmp_path / "memory")
+    memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
     await memory.add(SECRET, ADA)
     for index in range(3):
         await memory.add(f"Bob's fact {index}", BOB)

@@ -8,7 +8,6 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -21,47 +20,23 @@ from freehold.inference import LlamaEmbeddings
 from freehold.memory.edge_client import EdgeQdrantClient
 from freehold.memory.long_term import LongTermMemory
 from freehold.portal import run_sync
+from tests.memory.extractors import KeepWhole
 
 ADA, BOB = Context(user_id="ada"), Context(user_id="bob")
 
 
-class KeepWhole:
-    """Extracts the message itself, so that a test decides what is stored."""
-
-    async def extract(self, text: str) -> list[str]:
-        return [text]
-
-
-@pytest.fixture(scope="module")
-def embeddings() -> Iterator[LlamaEmbeddings]:
-    """The shipped embedding model."""
-    model = LlamaEmbeddings(str(files("freehold.models") / "all-minilm-l6-v2.Q8_0.gguf"), threads=1)
-    yield model
-    model.close()
-
-
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
-    """A vector store of its own for each test."""
-    opened = EdgeQdrantClient(tmp_path / "qdrant")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-async def memory(
-    client: EdgeQdrantClient, embeddings: LlamaEmbeddings, tmp_path: Path
-) -> AsyncIterator[LongTermMemory]:
+async def memory(client: EdgeQdrantClient, embedder: LlamaEmbeddings, tmp_path: Path) -> AsyncIterator[LongTermMemory]:
     """A memory that keeps first-person statements."""
-    opened = LongTermMemory(client, embeddings, None, tmp_path / "memory")
+    opened = LongTermMemory(client, embedder, None, tmp_path / "memory")
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def verbatim(client: EdgeQdrantClient, embeddings: LlamaEmbeddings, tmp_path: Path) -> Iterator[LongTermMemory]:
+def verbatim(client: EdgeQdrantClient, embedder: LlamaEmbeddings, tmp_path: Path) -> Iterator[LongTermMemory]:
     """A memory that keeps whatever it is given."""
-    opened = LongTermMemory(client, embeddings, KeepWhole(), tmp_path / "memory")
+    opened = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
     yield opened
     opened.close()
 
@@ -77,11 +52,11 @@ async def test_a_fact_is_found_by_a_question_in_other_words(memory: LongTermMemo
     assert found[0]["created_at"].endswith("+00:00")
 
 
-async def test_the_score_is_the_cosine(verbatim: LongTermMemory, embeddings: LlamaEmbeddings) -> None:
+async def test_the_score_is_the_cosine(verbatim: LongTermMemory, embedder: LlamaEmbeddings) -> None:
     """Nodes hold the score against a threshold of cosine, so mem0's mixture of scores must not reach them."""
     await verbatim.add("The boiler is serviced in October", ADA)
     question = "when is the boiler serviced"
-    rows = await embeddings.embed(["The boiler is serviced in October", question])
+    rows = await embedder.embed(["The boiler is serviced in October", question])
     (found,) = await verbatim.search(question, ADA)
     assert found["score"] == pytest.approx(float(rows[0] @ rows[1]), abs=0.01)
     assert await verbatim.search(question, ADA, threshold=0.99) == []
@@ -148,11 +123,11 @@ async def test_concurrent_duplicates_are_stored_once(verbatim: LongTermMemory) -
     assert sum(map(len, stored)) == 1
 
 
-async def test_reopening_finds_everything(embeddings: LlamaEmbeddings, tmp_path: Path) -> None:
+async def test_reopening_finds_everything(embedder: LlamaEmbeddings, tmp_path: Path) -> None:
     """A memory outlives the process that wrote it."""
     for expected in ([], ["I like tea"]):
         client = EdgeQdrantClient(tmp_path / "qdrant")
-        memory = LongTermMemory(client, embeddings, None, tmp_path / "memory")
+        memory = LongTermMemory(client, embedder, None, tmp_path / "memory")
         assert [found["text"] for found in await memory.list(ADA)] == expected
         await memory.add("I like tea", ADA)
         memory.close()
@@ -169,11 +144,11 @@ async def test_a_closed_memory_says_so(memory: LongTermMemory) -> None:
 
 
 async def test_a_failing_store_is_a_storage_error(
-    client: EdgeQdrantClient, embeddings: LlamaEmbeddings, tmp_path: Path
+    client: EdgeQdrantClient, embedder: LlamaEmbeddings, tmp_path: Path
 ) -> None:
     """A folder that cannot be made is reported as ours, with its name, and not as SQLite's or mem0's."""
     (tmp_path / "memory").write_text("a file is in the way")
-    memory = LongTermMemory(client, embeddings, None, tmp_path / "memory")
+    memory = LongTermMemory(client, embedder, None, tmp_path / "memory")
     with pytest.raises(StorageError, match="memory failed"):
         await memory.add("I like tea", ADA)
     memory.close()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import freehold
 from freehold.errors import StorageError
 from freehold.inference import LlamaEmbeddings
 from freehold.memory.edge_client import EdgeQdrantClient
@@ -18,22 +17,6 @@ from freehold.portal import run_sync
 
 QUESTION = "How do I reset my password?"
 PARAPHRASE = "How can I reset my password?"
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[LlamaEmbeddings]:
-    """The shipped encoder."""
-    embedder = LlamaEmbeddings(Path(freehold.__file__).parent / "models" / "all-minilm-l6-v2.Q8_0.gguf")
-    yield embedder
-    embedder.close()
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[EdgeQdrantClient]:
-    """Embedded Qdrant in a folder of the test's own."""
-    client = EdgeQdrantClient(tmp_path / "qdrant")
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ class Examples:
         chosen = {target}
         while len(chosen) < count:
             chance = rng.random()
-            chosen.add(rng.choice(best if chance < 0.5 else same if chance < 0.75 else range(len(self.chunks))))
+            chosen.add(rng.choice(best if chance < 0.35 else same if chance < 0.7 else range(len(self.chunks))))
         # A real retriever errs: with this noise the right passage comes first two times in three.
         ranks = {number: scores[number] * rng.lognormvariate(0, 0.45) for number in sorted(chosen)}
         return sorted(ranks, key=lambda number: -ranks[number])

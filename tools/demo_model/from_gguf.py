@@ -13,7 +13,6 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from .export import LAYER_NAMES
-from .model import LAYERS
 
 __all__ = ["main"]
 
@@ -44,7 +43,7 @@ def main() -> None:
         for tensor in reader.tensors
     }
     weights = {"e.weight": tensors["token_embd.weight"], "n.weight": tensors["output_norm.weight"]}
-    for layer in range(LAYERS):
+    for layer in range(reader.fields["llama.block_count"].contents()):
         for ours, short in {**LAYER_NAMES, "attn_norm": "n1", "ffn_norm": "n2"}.items():
             weights[f"b.{layer}.{short}.weight"] = tensors[f"blk.{layer}.{ours}.weight"]
     torch.save({"m": weights}, arguments.weights)

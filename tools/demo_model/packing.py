@@ -18,7 +18,10 @@ from .dialogue import Dialogue, render
 __all__ = ["CHOICE", "Packed", "collate", "pack"]
 
 CHOICE = 4.0
-"""Weight of an answer's first token."""
+"""Weight of an answer's first token: it chooses the sentence."""
+
+_REFUSALS = ("unanswerable", "unknown_fact")
+"""Kinds whose first token weighs 1: a model that is unsure would else rather refuse than choose."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,17 @@ def pack(
     Returns:
         The packed group, or None where no dialogue is short enough.
     """
-    pairs = [
-        (tokenizer.encode(render(one.messages)).ids, tokenizer.encode(one.answer + "<|im_end|>").ids) for one in group
-    ]
-    pairs = [pair for pair in pairs if len(pair[0]) + len(pair[1]) <= limit]
+    pairs = []
+    for one in group:
+        prompt, answer = tokenizer.encode(render(one.messages)).ids, tokenizer.encode(one.answer + "<|im_end|>").ids
+        if len(prompt) + len(answer) <= limit:
+            pairs.append((prompt, answer, 1.0 if one.kind in _REFUSALS else CHOICE))
     if not pairs:
         return None
     # The last token before an answer stays in its branch: what follows it differs.
-    shared = min(len(prompt) for prompt, _ in pairs) - 1
+    shared = min(len(prompt) for prompt, _, _ in pairs) - 1
     first = pairs[0][0]
-    for prompt, _ in pairs[1:]:
+    for prompt, _, _ in pairs[1:]:
         shared = next((i for i in range(shared) if prompt[i] != first[i]), shared)
     shared = shared if len(pairs) > 1 else 0
     tokens, positions, branches = first[:shared], list(range(shared)), [0] * shared
@@ -69,15 +73,14 @@ def pack(
     )
     if shared:
         weights[-1] = 0.0
-    for number, (prompt, answer) in enumerate(pairs, 1):
+    for number, (prompt, answer, choice) in enumerate(pairs, 1):
         branch = prompt[shared:] + answer
         asked = len(prompt) - shared
         tokens += branch
         positions += range(shared, shared + len(branch))
         branches += [number] * len(branch)
         targets += [*branch[1:], -1]
-        # The answer's first token is the choice of the sentence; the others are mostly copied.
-        weights += [0.0] * (asked - 1) + [CHOICE] + [1.0] * (len(answer) - 1) + [0.0]
+        weights += [0.0] * (asked - 1) + [choice] + [1.0] * (len(answer) - 1) + [0.0]
     return Packed(tokens, positions, branches, targets, weights)
 
 

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .corpus import Chunk, read_chunks
 from .examples import Examples
-from .model import VOCABULARY, DemoModel
+from .model import LAYERS, VOCABULARY, DemoModel, grow
 from .packing import Packed, collate, pack
 
 __all__ = ["main"]
@@ -122,10 +122,12 @@ def main() -> None:
     step, warm = 0, 60
     if arguments.start:
         saved = torch.load(arguments.start, map_location="cpu")
+        weights = {name: value.float() for name, value in saved.get("m", saved).items()}
+        grown = f"b.{LAYERS - 1}.q.weight" not in weights
         # Older weights carry the tables of the rotary embedding too; they are computed here.
-        model.load_state_dict({name: value.float() for name, value in saved.get("m", saved).items()}, strict=False)
+        model.load_state_dict(grow(weights) if grown else weights, strict=False)
         step = saved.get("step", 0)
-        if "o" in saved:
+        if "o" in saved and not grown:
             optimizer.load_state_dict(saved["o"])
             warm = 1
     # Another seed where training goes on, or it would see the same examples again.

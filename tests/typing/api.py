@@ -1,0 +1,63 @@
+"""Public types, pinned: mypy checks this file (`make types`); it is never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, assert_type
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.retrievers import BaseRetriever
+from langgraph.graph.state import CompiledStateGraph
+
+from freehold import AssistantState, Context, Settings, Workspace
+from freehold.coordination import CachedAnswer, Lookup, ResponseCache, Situation
+from freehold.graphs import create_assistant
+from freehold.guardrails import Guardrail, Masked, PersonalDataMasker, Verdict
+from freehold.inference import ChatLlama, Engine, LlamaEmbeddings
+from freehold.memory import DocumentRetriever, Documents, LongTermMemory
+from freehold.nodes import CheckInput, Generate, Retrieve
+from freehold.state import Citation, Decision, Memory, Passage
+
+
+def workspace_resources(workspace: Workspace) -> None:
+    """Each resource has the type that its page names."""
+    assert_type(workspace.settings, Settings)
+    assert_type(workspace.home, Path)
+    assert_type(workspace.engine, Engine)
+    assert_type(workspace.chat_model, ChatLlama)
+    assert_type(workspace.embeddings, LlamaEmbeddings)
+    assert_type(workspace.documents, Documents)
+    assert_type(workspace.retriever, DocumentRetriever)
+    assert_type(workspace.memory, LongTermMemory)
+    assert_type(workspace.cache, ResponseCache)
+
+
+def assistants(workspace: Workspace, model: BaseChatModel, retriever: BaseRetriever, rails: Guardrail) -> None:
+    """The factory gives a compiled graph over the typed state and the run context."""
+    assistant = create_assistant(workspace, model=model, retriever=retriever, guardrail=rails)
+    assert_type(assistant, CompiledStateGraph[AssistantState, Context, Any, AssistantState])
+    assistant.invoke({"messages": [{"role": "user", "content": "Hello"}]}, context=Context(user_id="ada"))
+
+
+def state_keys(state: AssistantState) -> None:
+    """The keys that a caller reads."""
+    assert_type(state["answer"], str)
+    assert_type(state["citations"], list[Citation])
+    assert_type(state["passages"], list[Passage])
+    assert_type(state["memories"], list[Memory])
+    assert_type(state["decisions"], list[Decision])
+
+
+def nodes(model: BaseChatModel, retriever: BaseRetriever, rails: Guardrail) -> None:
+    """Nodes take LangChain's interfaces and small protocols, and give an update."""
+    assert_type(Generate(model)({"messages": []}), dict[str, Any])
+    Retrieve(retriever, limit=3, threshold=0.1)
+    CheckInput(rails)
+
+
+async def protocols(rails: Guardrail, cache: ResponseCache, situation: Situation) -> None:
+    """What the protocols give."""
+    assert_type(await rails.check_input("x"), Verdict)
+    assert_type(await cache.lookup("x", situation), Lookup)
+    assert_type(await cache.store("x", situation, CachedAnswer("x", "y")), bool)
+    assert_type(PersonalDataMasker().mask("x"), Masked)
