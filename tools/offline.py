@@ -1,6 +1,7 @@
 """Run a command in a network namespace that has loopback and nothing else: `python tools/offline.py COMMAND...`.
 
-Needs Linux with user namespaces and the program `unshare` (util-linux); exits with 77 where the system does not allow it.
+Needs Linux with user namespaces and the program `unshare` (util-linux); exits with 77 where the system does not allow
+it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def run(command: list[str]) -> int:
     """Enter the namespace by starting this file again inside it, then become the command."""
     if os.environ.get(_INSIDE):
         raise_loopback()
-        os.execvp(command[0], command)  # noqa: S606 - the command is the caller's
+        os.execvp(command[0], command)
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
         print("This system allows no network namespace.", file=sys.stderr)
         return NOT_POSSIBLE

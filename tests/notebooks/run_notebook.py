@@ -32,7 +32,5 @@ def run_notebook(notebook: nbformat.NotebookNode, home: Path, folder: Path) -> n
 
 def text_of(cell: nbformat.NotebookNode) -> str:
     """What a cell printed, and the plain text of what it showed."""
-    parts = []
-    for output in cell.outputs:
-        parts.append(output.get("text", "") or output.get("data", {}).get("text/plain", ""))
-    return "\n".join(parts)
+    shown = (output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    return "\n".join(shown)
