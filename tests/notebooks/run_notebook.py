@@ -31,6 +31,6 @@ def run_notebook(notebook: nbformat.NotebookNode, home: Path, folder: Path) -> n
 
 
 def text_of(cell: nbformat.NotebookNode) -> str:
-    """What a cell printed, and the plain text of what it showed."""
-    shown = (output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
-    return "\n".join(shown)
+    """What a cell printed, without standard error, and the plain text of what it showed."""
+    outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs)
