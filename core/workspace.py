@@ -64,9 +64,9 @@ class Workspace:
         SettingsError: A setting cannot be used.
 
     Example:
-        >>> with Workspace("/tmp/freehold-example") as workspace:
-        ...     workspace.documents.version()
-        'empty'
+        >>> with Workspace(tmp_path) as workspace:
+        ...     workspace.documents.count()
+        0
     """
 
     def __init__(self, home: str | Path | None = None, *, settings: Settings | None = None, **values: Any) -> None:

@@ -15,7 +15,7 @@ from freehold import Workspace
 from tests.conftest import ROOT
 
 PAGES = sorted(
-    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("core/*/README.md")]
+    {ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("core/*/README.md")}
 )
 SNIPPETS = [
     pytest.param(page, number, code, id=f"{page.relative_to(ROOT)}-{number}")

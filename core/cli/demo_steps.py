@@ -128,11 +128,14 @@ class Demonstration:
     def _questions(self, question: str | None, paraphrase: str | None) -> tuple[list[str], list[str]]:
         """Questions to try, and each in other words: the given one, Freehold's own, or ones made from headings."""
         if question:
-            return [question], [paraphrase or f"{question.rstrip('?')}, please?"]
+            return [question], [paraphrase or f"Please: {question}"]
         if any(path.name == "README.md" for path in self.documents):
             return [QUESTION], [PARAPHRASE]
         headings = self._headings()
-        return [f"What is said about {name}?" for name in headings], [f"What is said on {name}?" for name in headings]
+        return (
+            [f"What do the documents say about {heading}?" for heading in headings],
+            [f"Can you tell me what the documents say about {heading}?" for heading in headings],
+        )
 
     def _headings(self) -> list[str]:
         """Up to eight headings of the documents, or the first words of passages where there are none."""

@@ -56,7 +56,7 @@ def _python(_: Workspace) -> str:
 
 
 def _folder(workspace: Workspace) -> str:
-    size = sum(path.stat().st_size for path in workspace.home.rglob("*") if path.is_file())
+    size = sum(path.stat().st_blocks * 512 for path in workspace.home.rglob("*") if path.is_file())  # as du counts
     return f"{workspace.home}, {size / 1e6:.1f} MB, held by this process ({os.getpid()})"
 
 

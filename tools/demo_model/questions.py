@@ -32,6 +32,7 @@ _TIME = re.compile(
     r"|first|start|end|beginning|noon|\d+)",
     re.IGNORECASE,
 )
+_COUNT = r"(?:\d+|[Oo]ne|[Tt]wo|[Tt]hree|[Ff]our|[Ff]ive|[Ss]ix|[Ss]even|[Ee]ight|[Nn]ine|[Tt]en)"
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_\-]+")
 
 
@@ -40,12 +41,16 @@ def content_words(text: str) -> list[str]:
     return [word for word in _WORD.findall(text) if word.lower() not in STOP_WORDS and len(word) > 2]
 
 
-def _singular(verb: str) -> str | None:
-    """The base of a verb's third person, if the verb is one that documentation uses."""
-    for base in (verb[:-1], verb[:-2], verb[:-3] + "y"):
-        if verb.endswith("s") and base in _VERBS:
-            return base
-    return None
+def _third(verb: str) -> str:
+    """The verb's third person."""
+    if re.search("[^aeiou]y$", verb):
+        return verb[:-1] + "ies"
+    return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z", "o")) else "s")
+
+
+_BASES = {_third(verb): verb for verb in _VERBS} | {"has": "have"}
+_THIRD = "(" + "|".join(_BASES) + ")"
+_PLAIN = "(" + "|".join(sorted(_VERBS)) + ")"
 
 
 def _short(text: str, rng: random.Random) -> str:
@@ -86,7 +91,18 @@ def _definition(sentence: str, rng: random.Random) -> str | None:
     if word in _OFTEN:
         how = rng.choice(["When", "How often"])
     kind = "part_purpose" if word in ("for", "to") else "part"
-    return _form(kind, rng, how=how, be=be, name=name, part=part[1], word=word, more=_short(part[3], rng))
+    return _form(
+        kind,
+        rng,
+        how=how,
+        be=be,
+        name=name,
+        part=part[1],
+        word=word,
+        Be=be.capitalize(),
+        more=_short(part[3], rng),
+        noun=m[1].split()[-1],
+    )
 
 
 def _modal(sentence: str, rng: random.Random) -> str | None:
@@ -118,26 +134,27 @@ def _turned(clause: str) -> str:
     m = re.match(rf"{_NOUN} (is|are|was|were|can|must|may|should|will) (.+)", clause)
     if m:
         return f"{m[2]} {m[1][0].lower()}{m[1][1:]} {m[3]}"
-    m = re.match(rf"{_NOUN} (\w+s)\b(.*)", clause)
-    base = _singular(m[2]) if m else None
-    return f"does {m[1][0].lower()}{m[1][1:]} {base}{m[3]}" if m and base else clause
+    m = re.match(rf"{_NOUN} {_THIRD}\b(.*)", clause)
+    return f"does {m[1][0].lower()}{m[1][1:]} {_BASES[m[2]]}{m[3]}" if m else clause
 
 
 def _purpose(sentence: str, rng: random.Random) -> str | None:
     m = re.match(r"To (\w+) ([^,]{5,80}), ", sentence) or re.search(r"\b[Uu]sed? .{3,60}? to (\w+) (.{5,80})", sentence)
-    return _form("purpose", rng, verb=m[1], rest=_short(m[2], rng)) if m and m[1].islower() else None
+    if not m and sentence.split(" ", 1)[0].lower() in _VERBS:
+        m = re.match(r"[A-Z][a-z]+ .{3,60}? to (\w+) (.{4,80})", sentence)
+    return _form("purpose", rng, verb=m[1], rest=_short(m[2], rng)) if m and m[1] in _VERBS else None
 
 
 def _verb(sentence: str, rng: random.Random) -> str | None:
-    m = re.match(rf"{_NOUN} (?:also |only |always |first |then )*(\w+) (.+)", sentence)
+    adverb = r"(?:also |only |always |first |then |never )*"
+    m = re.match(rf"{_NOUN} {adverb}{_THIRD} (.+)", sentence)
+    plural = None if m else re.match(rf"{_NOUN[:-1]}s) {adverb}{_PLAIN} (.+)", sentence)
+    m = m or plural
     name = _name(m[1]) if m else None
     if not m or not name:
         return None
     verb, rest, noun = m[2], m[3], m[1].split()[-1]
-    plural = verb in _VERBS and noun.endswith("s")
-    base = _singular(verb) or (verb if plural else None)
-    if not base:
-        return None
+    base = _BASES.get(verb, verb)
     words = {"name": name, "base": base, "do": "do" if plural else "does"}
     if base in QUESTION["standing"] and rng.random() < 0.7:
         return _form("verb_stands", rng, be="are" if plural else "is", **words)
@@ -159,6 +176,15 @@ def _imperative(sentence: str, rng: random.Random) -> str | None:
     m = re.match(r"(?:Do not |Don't |Never |Always )?([A-Z][a-z]+) (.+)", sentence)
     known = m and m[1].lower() in _VERBS
     return _form("imperative", rng, verb=m[1].lower(), rest=_short(m[2], rng)) if m and known else None
+
+
+def _number(sentence: str, rng: random.Random) -> str | None:
+    """How many there are: of what the sentence begins with, or of what its subject has."""
+    m = re.match(rf"(?:Only |All )?{_COUNT} (\w+s? .+)", sentence)
+    if m:
+        return f"How many {_short(m[1], rng)}?"
+    m = re.match(rf"{_NOUN} {_THIRD} (?:at most |about |up to |only )?{_COUNT} (\w+s)\b", sentence)
+    return f"How many {m[3]} does {m[1][0].lower()}{m[1][1:]} {_BASES[m[2]]}?" if m and _name(m[1]) else None
 
 
 def _span(sentence: str, rng: random.Random) -> str | None:
@@ -201,7 +227,7 @@ def _worn_word(word: str, rng: random.Random) -> str:
         return word
     if chance < 0.04 and word.endswith("s"):
         return word[:-1]
-    if chance < 0.08:
+    if chance < 0.08 and len(word) > 6:
         return re.sub(r"(ing|ed)$", "", word)
     return word + "s" if chance > 0.96 and not word.endswith("s") else word
 
@@ -230,13 +256,15 @@ def ask(sentence: str, rng: random.Random, rarity: Callable[[str], float]) -> st
     """
     plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", sentence) if rng.random() < 0.75 else sentence
     plain = plain.rstrip(".!?")
-    makers = [_definition, _modal, _condition, _purpose, _verb, _imperative]
+    makers = [_number, _definition, _modal, _condition, _purpose, _verb, _imperative]
     rng.shuffle(makers)
-    chance = rng.random()
-    question = None
-    if chance < 0.75:
+    question, natural = None, rng.random() < 0.85
+    if natural:
         question = next((made for made in (maker(plain, rng) for maker in makers) if made), None)
-    if not question and chance < 0.88:
+        # Most sentences that fit no pattern are passed over: people ask in sentences more than in keywords.
+        if not question and rng.random() < 0.7:
+            return None
+    if not question and rng.random() < 0.5:
         question = _span(plain, rng)
     question = question or _keywords(plain, rng, rarity)
     if not question or len(question) > 160:
