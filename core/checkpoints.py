@@ -10,11 +10,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import ChatMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
+from pydantic import BaseModel
 
 from freehold.errors import StorageError
 
@@ -22,6 +23,7 @@ __all__ = ["MaskingSerializer", "SqliteCheckpointer"]
 
 P = ParamSpec("P")
 _TABLES = ("writes", "checkpoints")
+_HOLDERS = frozenset({"messages", "__start__", "channel_values"})
 T = TypeVar("T")
 
 
@@ -47,25 +49,33 @@ class MaskingSerializer(JsonPlusSerializer):
     def masked(self, value: Any) -> Any:  # noqa: PLR0911 - one case for each form that a message has
         """The value with user messages masked, wherever LangGraph's checkpoints hold them."""
         match value:
-            case HumanMessage():
-                content = self._content(value.content)
-                return value if content == value.content else value.model_copy(update={"content": content})
-            case {"role": "user" | "human", "content": content} | {"type": "human", "content": content}:
+            case HumanMessage() | ChatMessage(role="user" | "human"):
+                changed = {"content": self._content(value.content), "name": value.name and self._mask(value.name)}
+                return value.model_copy(update=changed)
+            case {"role": "user" | "human", "content": content} | {"type": "user" | "human", "content": content}:
                 return {**value, "content": self._content(content)}
-            case ("user" | "human" as role, str(text)):
-                return type(value)((role, self._mask(text)))
-            case {"messages": str(text)}:
-                return {**value, "messages": self._mask(text)}
-            case {"messages": messages}:
-                return {**value, "messages": self.masked(messages)}
-            case {"__start__": given}:
-                return {**value, "__start__": self.masked(given)}
-            case {"channel_values": channels}:
-                return {**value, "channel_values": self.masked(channels)}
-            case list():
+            case {"lc": 1, "kwargs": {"content": content, **rest}}:
+                return {**value, "kwargs": {**rest, "content": self._content(content)}}
+            case dict() if not _HOLDERS.isdisjoint(value):
+                return {name: self._held(name, held) for name, held in value.items()}
+            case BaseModel() if "messages" in type(value).model_fields:
+                return value.model_copy(update={"messages": self._held("messages", value.messages)})  # type: ignore[attr-defined]
+            case ("user" | "human" as role, content):
+                return (role, self._content(content))
+            case list() | tuple():
                 return [self.masked(item) for item in value]
             case _:
                 return value
+
+    def _held(self, name: str, value: Any) -> Any:
+        """What stands under a key: a message, or messages, may be bare strings there."""
+        if name != "messages":
+            return self.masked(value) if name in _HOLDERS else value
+        if isinstance(value, str):
+            return self._mask(value)
+        if isinstance(value, list):
+            return [self._mask(item) if isinstance(item, str) else self.masked(item) for item in value]
+        return self.masked(value)
 
     def _content(self, content: Any) -> Any:
         if isinstance(content, str):

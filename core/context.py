@@ -32,15 +32,15 @@ class Context:
     agent_id: str | None = None
     """Agent that acts for the user, where there are several."""
     session_id: str | None = None
-    """Session that short-lived memories belong to."""
+    """Session that the run belongs to; carried along, nothing depends on it yet."""
     tenant: str = "default"
     """Organisation that users belong to."""
     privacy: Literal["local"] = "local"
-    """Which models may see the run: "local" is those in this process or on loopback."""
+    """Which models may see the run: "local", the only value so far, is those in this process or on loopback."""
     budget: int | None = None
-    """Most tokens that the run may generate; None is no limit beyond the model's."""
+    """Most tokens in an answer, where that is below the model's own limit; None is the model's."""
     task: str | None = None
-    """What the run is for, shown in metrics and used in routing."""
+    """What the run is for; carried along, nothing depends on it yet."""
 
     def __post_init__(self) -> None:
         for name in ("user_id", "agent_id", "session_id", "tenant"):

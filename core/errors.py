@@ -21,6 +21,8 @@ or `OSError`: LangGraph's default retry policy would then never retry them.
 
 from __future__ import annotations
 
+import os
+
 __all__ = [
     "ContextLengthError",
     "DocumentError",
@@ -64,11 +66,11 @@ class WorkspaceLockedError(WorkspaceError):
     """
 
     def __init__(self, folder: object, pid: int | None) -> None:
+        mend = "Close that process, or choose another folder with FREEHOLD_HOME."
+        if pid == os.getpid():
+            mend = "That is this process: close the workspace that is open, or share it."
         owner = f"process {pid}" if pid else "another process"
-        super().__init__(
-            f"The workspace {folder} is in use by {owner}. "
-            "Close that process, or choose another folder with FREEHOLD_HOME."
-        )
+        super().__init__(f"The workspace {folder} is in use by {owner}. {mend}")
         self.pid = pid
 
 

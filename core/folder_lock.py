@@ -27,12 +27,12 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         owner = folder / ".owner"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # memories and messages are nobody else's to read
             self._lock = FileLock(folder / ".lock", thread_local=False)
             self._lock.acquire(blocking=False)
             owner.write_text(str(os.getpid()), encoding="ascii")
         except Timeout as error:
-            pid = owner.read_text(encoding="ascii").strip() if owner.exists() else ""
+            pid = owner.read_text(encoding="ascii", errors="replace").strip() if owner.exists() else ""
             raise WorkspaceLockedError(folder, int(pid) if pid.isdigit() else None) from error
         except OSError as error:
             raise WorkspaceError(

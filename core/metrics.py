@@ -6,8 +6,10 @@ its metric on first use, so that importing Freehold does not load prometheus_cli
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
@@ -28,7 +30,26 @@ __all__ = [
     "watch_process",
 ]
 
+T = TypeVar("T")
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+_lock = threading.Lock()
+
+
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """Make a metric on first use, once: registering a name twice is an error, also for two threads at the same time."""
+    made: list[T] = []
+
+    @wraps(make)
+    def get() -> T:
+        if not made:
+            with _lock:
+                if not made:
+                    made.append(make())
+        return made[0]
+
+    return get
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
@@ -49,79 +70,79 @@ def _histogram(name: str, text: str, *labels: str) -> Histogram:
     return Histogram(f"freehold_{name}", text, labels, buckets=_BUCKETS)
 
 
-@cache
+@_once
 def requests() -> Counter:
     """Runs of a graph that started, by graph."""
     return _counter("requests_total", "Runs of a graph that started.", "graph")
 
 
-@cache
+@_once
 def errors() -> Counter:
     """Runs that ended with an error, by graph and kind of error."""
     return _counter("errors_total", "Runs of a graph that ended with an error.", "graph", "error")
 
 
-@cache
+@_once
 def queries_processed() -> Counter:
     """Questions answered to the end, by route."""
     return _counter("queries_processed_total", "Questions that were answered, from the cache or anew.", "route")
 
 
-@cache
+@_once
 def request_seconds() -> Histogram:
     """Response latency: seconds from question to answer, by graph."""
     return _histogram("request_duration_seconds", "Seconds from question to answer.", "graph")
 
 
-@cache
+@_once
 def active_sessions() -> Gauge:
     """Runs in flight."""
     return _gauge("active_sessions", "Runs in flight.")
 
 
-@cache
+@_once
 def tokens_generated() -> Counter:
     """Tokens that local models generated, by model."""
     return _counter("tokens_generated_total", "Tokens that local models generated.", "model")
 
 
-@cache
+@_once
 def tokens_per_second() -> Gauge:
     """Token rate of the newest generation."""
     return _gauge("token_rate_tokens_per_second", "Tokens per second of the newest generation.")
 
 
-@cache
+@_once
 def retrieval_seconds() -> Histogram:
     """Seconds per retrieval."""
     return _histogram("retrieval_duration_seconds", "Seconds per retrieval of passages.")
 
 
-@cache
+@_once
 def node_seconds() -> Histogram:
     """Seconds per node."""
     return _histogram("node_duration_seconds", "Seconds in a node.", "node")
 
 
-@cache
+@_once
 def node_errors() -> Counter:
-    """Exceptions that left a node."""
-    return _counter("node_errors_total", "Exceptions that left a node.", "node")
+    """Failures in a node, whether they ended the run or the node went on without its resource."""
+    return _counter("node_errors_total", "Failures in a node, whether they ended the run or not.", "node")
 
 
-@cache
+@_once
 def cache_lookups() -> Counter:
     """Lookups in the response cache, by tier and outcome."""
     return _counter("cache_lookups_total", "Lookups in the response cache.", "tier", "outcome")
 
 
-@cache
+@_once
 def guardrail_verdicts() -> Counter:
     """Verdicts of guardrails, by surface, rail and decision."""
     return _counter("guardrail_verdicts_total", "Verdicts of guardrails.", "surface", "rail", "decision")
 
 
-@cache
+@_once
 def watch_process() -> Gauge:
     """Resident memory of this process, read when it is scraped."""
     from freehold.process import resident_bytes

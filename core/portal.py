@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
-__all__ = ["run_sync"]
+__all__ = ["run_in_background", "run_sync"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,11 @@ def _background_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def run_in_background(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    """Start a coroutine on the background loop, in the caller's context variables."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _background_loop())
+
+
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the background loop and wait for its result, in the caller's context variables.
 
@@ -34,11 +40,10 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         >>> run_sync(asyncio.sleep(0, result="done"))
         'done'
     """
-    loop = _background_loop()
     if threading.current_thread().name == "freehold-portal":
         coroutine.close()
         raise RuntimeError("run_sync was called from an asynchronous body; await the coroutine there instead.")
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    future = run_in_background(coroutine)
     try:
         return future.result()
     except BaseException:

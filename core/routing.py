@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from freehold.portal import run_in_background
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +19,7 @@ ROUTES: Mapping[str, Sequence[str]] = {
     "direct": (
         "Hello",
         "Hi there, good morning",
+        "Thanks!",
         "Thanks, that helps",
         "Thank you very much",
         "Goodbye",
@@ -71,7 +74,7 @@ ROUTES: Mapping[str, Sequence[str]] = {
 class Embedder(Protocol):
     """Anything that turns texts into vectors of length 1."""
 
-    async def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str]) -> Coroutine[Any, Any, np.ndarray]:
         """One row per text, float32."""
         ...
 
@@ -114,18 +117,10 @@ class EmbeddingRouter:
         return scores
 
     async def _embedded(self) -> np.ndarray:
-        """The examples' vectors; the first caller embeds them, whichever event loop it runs on."""
+        """The examples' vectors; made on the background loop, where no caller's cancellation ends it."""
         with self._lock:
-            mine = self._examples is None
-            if self._examples is None:
-                self._examples = Future()
-            future = self._examples
-        if mine:
-            try:
-                future.set_result(await self._embedder.embed([e for given in self._routes.values() for e in given]))
-            except BaseException as error:
-                with self._lock:
-                    self._examples = None
-                future.set_exception(error)
-                raise
-        return await asyncio.wrap_future(future)
+            made = self._examples
+            if made is None or (made.done() and (made.cancelled() or made.exception() is not None)):
+                texts = [example for given in self._routes.values() for example in given]
+                made = self._examples = run_in_background(self._embedder.embed(texts))
+        return await asyncio.shield(asyncio.wrap_future(made))

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         0.95
     """
 
-    model_config = SettingsConfigDict(env_prefix="FREEHOLD_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FREEHOLD_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Path(_HOME)
     """The workspace folder."""
@@ -38,9 +38,9 @@ class Settings(BaseSettings):
     """A GGUF file of a language model; None is the demonstration model that ships with Freehold."""
     embedding_model: Path | None = None
     """A GGUF file of an embedding model; None is all-MiniLM-L6-v2."""
-    context_length: int | None = Field(default=None, ge=256)
+    context_length: int | None = Field(default=None, ge=256, le=1_048_576)
     """Tokens of context; None is the model's own, at most 8,192."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=256)
     """Threads for llama.cpp; None is one for each core."""
     max_tokens: int = Field(default=512, ge=1)
     """Most tokens in an answer."""

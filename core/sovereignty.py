@@ -97,9 +97,11 @@ def _addresses(name: str) -> frozenset[str]:
 
 def _host(event: str, arguments: tuple[Any, ...]) -> str | None:
     """The host that an audit event asks for, or None where the event cannot leave the machine."""
-    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         host = arguments[0]
         return host.decode() if isinstance(host, bytes) else host
+    if event == "socket.getnameinfo":
+        return str(arguments[0][0])
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
         return str(address[0]) if isinstance(address, tuple) and address else None
@@ -143,6 +145,9 @@ class NetworkGuard:
             ipaddress.ip_address(host)
         except ValueError:
             return False
+        if any(host in _addresses(name) for name in self.allowed_hosts):
+            return True
+        _addresses.cache_clear()  # an allowed name may have moved, or could not be looked up before
         return any(host in _addresses(name) for name in self.allowed_hosts)
 
     def open(self) -> Self:

@@ -126,6 +126,8 @@ class AssistantState(TypedDict, total=False):
     answer: str
     citations: list[Citation]
     cache: CacheOutcome
+    checked: int
+    """How many of the thread's messages went through the input rails; like `messages`, it outlives the turn."""
     attempts: int
     """How many answers were generated in this turn."""
     verdicts: Annotated[list[VerdictRecord], append]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from freehold.errors import WorkspaceError
+from freehold import metrics
+from freehold.errors import GuardrailError, SettingsError, WorkspaceError
 from freehold.folder_lock import FolderLock
 from freehold.settings import Settings
 from freehold.sovereignty import NetworkGuard
@@ -81,7 +83,7 @@ class Workspace:
         self._closed = False
         self._folder = FolderLock(self.home)
         self._guard = NetworkGuard(settings.allowed_hosts).open()
-        self._watch()
+        metrics.watch_process()
 
     def __enter__(self) -> Self:
         return self
@@ -93,20 +95,23 @@ class Workspace:
         return f"Workspace({str(self.home)!r})"
 
     def close(self) -> None:
-        """Close every resource that was opened, the newest first, and let go of the folder. May be called twice."""
+        """Close every resource that was opened, the newest first, and let go of the folder. May be called twice.
+
+        Each is closed also where another fails to; the first failure is raised when all are closed.
+        """
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                for resource in reversed(self._opened.values()):
-                    close = getattr(resource, "close", None)
-                    if close is not None:
-                        close()
-            finally:
-                self._opened.clear()
-                self._guard.close()
-                self._folder.close()
+            opened = [] if self._closed else list(self._opened.values())
+            self._opened.clear()
+            closed, self._closed = self._closed, True
+        if closed:
+            return
+        # Outside of the lock: closing waits for threads, and a thread may be about to ask for a resource.
+        with ExitStack() as stack:
+            stack.callback(self._folder.close)
+            stack.callback(self._guard.close)
+            for resource in opened:
+                if (close := getattr(resource, "close", None)) is not None:
+                    stack.callback(close)
 
     def _open(self, name: str, make: Callable[[Workspace], T]) -> T:
         with self._lock:
@@ -132,14 +137,20 @@ class Workspace:
     @_resource
     def engine(self) -> Engine:
         """The language model, owned by one thread."""
-        from freehold.inference import Engine
+        from freehold.inference import Engine, read_header
+
+        name = read_header(self.model_path).name
+
+        def observe(result: GenerationResult) -> None:
+            metrics.tokens_generated().labels(name).inc(result.completion_tokens)
+            metrics.tokens_per_second().set(result.tokens_per_second)
 
         return Engine(
             self.model_path,
             context_length=self.settings.context_length,
             threads=self.settings.threads,
             queue_size=self.settings.queue_size,
-            observe=self._observe,
+            observe=observe,
         )
 
     @_resource
@@ -162,13 +173,9 @@ class Workspace:
     @_resource
     def qdrant(self) -> QdrantClient:
         """Embedded Qdrant in the workspace, or the server at `qdrant_url`."""
-        if self.settings.qdrant_url:
-            from qdrant_client import QdrantClient
+        from freehold.vector_store import open_qdrant
 
-            return QdrantClient(url=self.settings.qdrant_url)
-        from freehold.memory import EdgeQdrantClient
-
-        return EdgeQdrantClient(self.home / "qdrant")
+        return open_qdrant(self.settings.qdrant_url, self.home / "qdrant", self.embeddings.dimension)
 
     @_resource
     def documents(self) -> Documents:
@@ -217,7 +224,12 @@ class Workspace:
         """The guardrails."""
         from freehold.guardrails import Rails
 
-        return Rails(self.settings.guardrails, embedder=self.embeddings)
+        try:
+            return Rails(self.settings.guardrails, embedder=self.embeddings)
+        except GuardrailError as error:
+            if self.settings.guardrails is None:
+                raise
+            raise SettingsError(f"FREEHOLD_GUARDRAILS={self.settings.guardrails} cannot be used: {error}") from error
 
     @_resource
     def router(self) -> EmbeddingRouter:
@@ -237,18 +249,12 @@ class Workspace:
     def checkpointer(self) -> SqliteCheckpointer:
         """Checkpoints of every thread."""
         from freehold.checkpoints import SqliteCheckpointer
+        from freehold.guardrails import normalise
 
-        mask = (lambda text: self.masker.mask(text).text) if self.settings.mask_personal_data else None
-        return SqliteCheckpointer(self.home / "checkpoints.sqlite", mask)
+        masker = self.masker
 
-    def _observe(self, result: GenerationResult) -> None:
-        from freehold import metrics
+        def mask(text: str) -> str:
+            found = masker.mask(normalise(text))  # the form that the rails check and mask
+            return found.text if found.found else text
 
-        metrics.tokens_generated().labels(self.engine.model_name).inc(result.completion_tokens)
-        if result.seconds > 0:
-            metrics.tokens_per_second().set(result.completion_tokens / result.seconds)
-
-    def _watch(self) -> None:
-        from freehold import metrics
-
-        metrics.watch_process()
+        return SqliteCheckpointer(self.home / "checkpoints.sqlite", mask if self.settings.mask_personal_data else None)

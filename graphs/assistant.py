@@ -48,6 +48,7 @@ def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
     retriever: BaseRetriever | None = None,
     guardrail: Guardrail | None = None,
     prompts: Prompts | None = None,
+    cache_key: str | None = None,
     checkpointer: BaseCheckpointSaver[Any] | bool = True,
 ) -> CompiledStateGraph[AssistantState, Context, Any, AssistantState]:
     """An assistant that answers from the workspace's documents and from what it knows about the user.
@@ -63,6 +64,8 @@ def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
         retriever: Finds passages; None searches the workspace's documents.
         guardrail: Checks input and output; None is the workspace's rails.
         prompts: The instructions to the model; None is the ones that the demonstration model knows.
+        cache_key: Names your own model, retriever and guardrail and their versions in the keys of the response cache.
+            Without it, an assistant with parts of your own does not use the cache: it could not tell when they change.
         checkpointer: Keeps the threads; True is the workspace's own, False keeps none.
 
     Example:
@@ -73,14 +76,16 @@ def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
     """
     settings = workspace.settings
     local = workspace.chat_model
-    model, prompts = model or local, prompts or Prompts()
-    guardrail = guardrail or workspace.rails
-    retriever = retriever or workspace.retriever
-    situation = _situation(workspace, model, prompts, guardrail)
+    own = any(part is not None for part in (model, retriever, guardrail))
+    prompts = prompts or Prompts()
+    situation = None if own and cache_key is None else _situation(workspace, prompts, cache_key or "")
+    model, retriever, guardrail = model or local, retriever or workspace.retriever, guardrail or workspace.rails
     nodes: list[Node] = [
         BeginTurn(),
         CheckInput(guardrail),
-        LookupCache(workspace.cache, lambda _: replace(situation, documents=workspace.documents.version())),
+        LookupCache(
+            workspace.cache, lambda _: situation and replace(situation, documents=workspace.documents.version())
+        ),
         RecallMemory(workspace.memory, settings.memories, settings.memory_threshold),
         Retrieve(retriever, settings.passages, settings.passage_threshold),
         SelectRoute(workspace.router, settings.route_threshold),
@@ -104,18 +109,17 @@ def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
     return compiled.with_config(callbacks=[RunMetrics("assistant")])
 
 
-def _situation(workspace: Workspace, model: BaseChatModel, prompts: Prompts, guardrail: Guardrail) -> Situation:
-    """What an answer depends on that stays the same from run to run."""
+def _situation(workspace: Workspace, prompts: Prompts, cache_key: str) -> Situation:
+    """What an answer depends on that stays the same from run to run: the files of model and rails, and the settings."""
     from freehold.inference import sha256
 
     settings, path = workspace.settings, workspace.rails_path
     rules = [file.read_text("utf-8") for file in sorted(path.glob("*.y*ml") if path.is_dir() else [path])]
-    sampling = sorted(model._identifying_params.items(), key=str)  # noqa: SLF001 - LangChain's own cache key
     return Situation(
-        model=sha256(workspace.model_path) if model is workspace.chat_model else type(model).__name__,
-        prompt=digest([repr(prompts), settings.passages, settings.passage_threshold]),
-        guardrails=digest(rules if guardrail is workspace.rails else type(guardrail).__name__),
-        sampling=digest(repr(sampling)),
+        model=digest([sha256(workspace.model_path), cache_key]),
+        prompt=digest([repr(prompts), settings.passages, settings.passage_threshold, str(settings.embedding_model)]),
+        guardrails=digest(rules),
+        sampling=digest([settings.max_tokens, settings.context_length]),
     )
 
 

@@ -12,6 +12,7 @@ from freehold.memory.statements import clauses, is_about_writer, mentions_writer
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.runnables import RunnableConfig
 
 __all__ = ["Extractor", "ModelExtractor", "StatementExtractor"]
 
@@ -95,9 +96,9 @@ class ModelExtractor:
             return []
         try:
             proposed = parse_facts(await self._ask(" ".join(statements(text))))
-        except Exception:
-            # The owner's own words are safer than nothing, whichever way the model failed.
-            logger.warning("The model could not extract facts; the message's own words are kept.", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the owner's own words are safer than nothing, whatever failed
+            # The error's own text may quote the message.
+            logger.warning("No facts from the model (%s); the message's own words are kept.", type(error).__name__)
             proposed = []
         kept: list[str] = []
         for clause in stated:
@@ -109,15 +110,17 @@ class ModelExtractor:
 
     async def _ask(self, text: str) -> str:
         from langchain_core.messages import HumanMessage, SystemMessage
+        from langgraph.constants import TAG_NOSTREAM
 
         from freehold.inference import ChatLlama
 
         said = HumanMessage(text)
+        quiet: RunnableConfig = {"tags": [TAG_NOSTREAM]}  # nobody waits for these tokens
         if not isinstance(self.model, ChatLlama):
-            return str((await self.model.ainvoke([SystemMessage(_INSTRUCTION + _FORM), said])).text)
+            return str((await self.model.ainvoke([SystemMessage(_INSTRUCTION + _FORM), said], quiet)).text)
         form = {"type": "json_object", "schema": self._schema()}
         held = self.model.bind(response_format=form, max_tokens=self.max_tokens, temperature=0.0)
-        return str((await held.ainvoke([SystemMessage(_INSTRUCTION), said])).text)
+        return str((await held.ainvoke([SystemMessage(_INSTRUCTION), said], quiet)).text)
 
     def _schema(self) -> dict[str, Any]:
         facts = {"type": "array", "items": {"type": "string"}, "maxItems": self.max_facts}

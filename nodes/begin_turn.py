@@ -18,7 +18,7 @@ __all__ = ["BeginTurn"]
 class BeginTurn(Node):
     """Clear what the turn before left in the thread's state, so that every key speaks of this turn.
 
-    Reads nothing; writes every key of `AssistantState` but `messages`.
+    Reads nothing; writes every key of `AssistantState` but `messages` and `checked`.
     """
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:

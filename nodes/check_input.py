@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.messages import BaseMessage, convert_to_messages
 from langgraph.runtime import Runtime
 
 from freehold import metrics
@@ -20,11 +21,15 @@ _EMPTY = Verdict(rail="empty", explanation="The message is empty.")
 
 @dataclass(frozen=True, eq=False)
 class CheckInput(Node):
-    """Check the newest user message before anything else sees it.
+    """Check what the user wrote before anything else sees it.
 
-    Reads `messages`; writes `question` (the message's text, normalised and masked), `messages` (the message replaced
-    by what may be kept), `verdicts`, `decisions`, and `route` as `refuse` for a block. The decision is `allowed`,
-    `masked` or `refused`. An empty message is refused. A guardrail that fails refuses.
+    Reads `messages`, `checked`; writes `question` (the newest message's text, normalised and masked), `messages`
+    (each message replaced by what may be kept), `checked` (how many messages need no further check), `verdicts`,
+    `decisions`, and `route` as `refuse` for a block. The decision is `allowed`, `masked` or `refused`. An empty
+    message is refused. A guardrail that fails refuses.
+
+    A caller may send a whole conversation at once: user messages that this thread has not checked before are checked
+    and masked too, and one that the guardrail blocks is taken out of the conversation without refusing the newest.
 
     Example:
         >>> class NoSecrets:
@@ -38,17 +43,23 @@ class CheckInput(Node):
     """Checks the text and may mask it."""
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
-        """Check, then replace the message where its text may not be kept as it is."""
-        message = newest_user_message(state.get("messages", []))
-        text = str(message.text) if message is not None else ""
-        verdict = await check(self.guardrail.check_input, text) if text.strip() else _EMPTY
-        if verdict.decision != "block" and not verdict.text.strip():  # it held nothing but invisible characters
-            verdict = _EMPTY
+        """Check, then replace the messages whose text may not be kept as it is."""
+        messages = convert_to_messages(state.get("messages", []))
+        newest = newest_user_message(messages)
+        replaced: list[BaseMessage] = []
+        for message in messages[state.get("checked") or 0 :]:
+            if message.type == "human" and message is not newest:
+                earlier = await self._verdict(str(message.text))
+                replaced += _replacement(message, earlier)
+        verdict = await self._verdict(str(newest.text) if newest is not None else "")
+        if newest is not None:
+            replaced += _replacement(newest, verdict)
         metrics.guardrail_verdicts().labels("input", verdict.rail, verdict.decision).inc()
         blocked = verdict.decision == "block"
-        kept = "(refused)" if blocked else verdict.text
-        update: dict[str, Any] = {
+        return {
             "question": "" if blocked else verdict.text,
+            "route": "refuse" if blocked else "",
+            "checked": len(messages),
             "verdicts": [verdict.record("input")],
             "decisions": [
                 {
@@ -59,12 +70,19 @@ class CheckInput(Node):
                     "details": {"rail": verdict.rail, **verdict.metadata},
                 }
             ],
+            **({"messages": replaced} if replaced else {}),
         }
-        if blocked:
-            update["route"] = "refuse"
-        if message is not None and kept != text:
-            update["messages"] = [message.model_copy(update={"content": kept})]
-        return update
+
+    async def _verdict(self, text: str) -> Verdict:
+        verdict = await check(self.guardrail.check_input, text) if text.strip() else _EMPTY
+        invisible = verdict.decision != "block" and not verdict.text.strip()
+        return _EMPTY if invisible else verdict
+
+
+def _replacement(message: BaseMessage, verdict: Verdict) -> list[BaseMessage]:
+    """The message with the text that may be kept, where that is another."""
+    kept = "(refused)" if verdict.decision == "block" else verdict.text
+    return [] if kept == message.text else [message.model_copy(update={"content": kept})]
 
 
 async def check(surface: Any, text: str) -> Verdict:

@@ -13,6 +13,7 @@ from freehold.context import Context
 from freehold.guardrails.verdict import Guardrail
 from freehold.nodes.check_input import check
 from freehold.nodes.node import Node
+from freehold.state import Citation
 
 __all__ = ["CheckOutput"]
 
@@ -21,9 +22,10 @@ __all__ = ["CheckOutput"]
 class CheckOutput(Node):
     """Check the answer before it is kept, whether the model wrote it or the cache held it.
 
-    Reads `answer`, `messages`, `attempts`; writes `answer` and `messages` where the answer is masked, `route`,
-    `verdicts`, `decisions`. The decision is `allowed`, `masked`, `regenerate` (a block with attempts left; the route
-    is kept) or `refused` (`route` becomes `refuse`). A guardrail that fails refuses at once.
+    Reads `answer`, `citations`, `messages`, `attempts`; writes `citations` with the texts of their passages checked
+    too, `answer` and `messages` where the answer is masked, `route`, `verdicts`, `decisions`. The decision is
+    `allowed`, `masked`, `regenerate` (a block with attempts left; the route is kept) or `refused` (`route` becomes
+    `refuse`). A guardrail that fails refuses at once.
     """
 
     guardrail: Guardrail
@@ -53,9 +55,17 @@ class CheckOutput(Node):
         }
         if blocked and not again:
             update["route"] = "refuse"
+        if not blocked and state.get("citations"):
+            update["citations"] = [await self._shown(citation) for citation in state["citations"]]
         if not blocked and verdict.text != answer:
             update["answer"] = verdict.text
             newest = state["messages"][-1]
             if newest.type == "ai":
                 update["messages"] = [newest.model_copy(update={"content": verdict.text})]
         return update
+
+    async def _shown(self, citation: Citation) -> Citation:
+        """The citation with the text of its passage as it may be shown."""
+        verdict = await check(self.guardrail.check_output, citation["text"])
+        text = f"(withheld by {verdict.rail!r})" if verdict.decision == "block" else verdict.text
+        return {**citation, "text": text}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,10 @@ from langgraph.runtime import Runtime
 from freehold.context import Context
 from freehold.errors import UserError
 from freehold.nodes.citations import cited
-from freehold.nodes.node import Node, newest_user_text
+from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.state import Memory, Passage
 
 __all__ = ["Generate", "Prompts"]
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Generate(Node):
         passages: list[Passage] = list(state.get("passages") or ()) if route == "documents" else []
         memories: list[Memory] = list(state.get("memories") or ())
         prompt, used = await self._prompt(state, route, passages, memories)
-        options: dict[str, Any] = {"max_tokens": runtime.context.budget} if runtime.context.budget else {}
+        options = self._limit(runtime.context.budget)
         decision, reason = (
             "generated",
             f"{used} passages, {len(memories)} memories, {len(prompt) - 2} earlier messages.",
@@ -83,7 +80,7 @@ class Generate(Node):
         except Exception as error:
             if self.fallback is None:
                 raise
-            _logger.exception("The model failed; the fallback answers")
+            report_failure(self.node, error)
             message = await self.fallback.ainvoke(prompt, **options)
             decision, reason = "fell_back", f"The model failed ({type(error).__name__}); the fallback answered."
         answer = str(message.text).strip()
@@ -99,6 +96,11 @@ class Generate(Node):
             "attempts": attempts + 1,
             "decisions": [{"decision": decision, "reason": reason, "details": _measured(message)}],
         }
+
+    def _limit(self, budget: int | None) -> dict[str, Any]:
+        """The run's budget as an option of the model, where it is below the model's own limit."""
+        own = getattr(self.model, "max_tokens", None)
+        return {} if budget is None or (own is not None and own <= budget) else {"max_tokens": budget}
 
     async def _prompt(
         self, state: Mapping[str, Any], route: str, passages: Sequence[Passage], memories: Sequence[Memory]
@@ -122,8 +124,11 @@ def _history(state: Mapping[str, Any], limit: int) -> list[BaseMessage]:
     """The newest whole turns before this one, at most `limit` messages."""
     messages = [m for m in convert_to_messages(state.get("messages", [])) if m.type in ("human", "ai")]
     newest = max((index for index, message in enumerate(messages) if message.type == "human"), default=0)
-    earlier = messages[:newest][-limit:] if limit else []
-    return earlier[1:] if earlier and earlier[0].type == "ai" else earlier
+    earlier = [message for message in messages[:newest] if message.text][-limit:] if limit else []
+    if earlier and earlier[0].type == "ai":
+        earlier = earlier[1:]
+    # As text alone: a picture in an earlier turn must not end a conversation with a model that only reads.
+    return [HumanMessage(m.text) if m.type == "human" else AIMessage(m.text) for m in earlier]
 
 
 def _objection(state: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -15,11 +14,9 @@ from langgraph.runtime import Runtime
 from freehold import metrics
 from freehold.context import Context
 from freehold.coordination import Lookup, Situation
-from freehold.nodes.node import Node, newest_user_text
+from freehold.nodes.node import Node, newest_user_text, report_failure
 
 __all__ = ["AnswerLookup", "LookupCache"]
-
-_logger = logging.getLogger(__name__)
 
 
 class AnswerLookup(Protocol):
@@ -41,25 +38,29 @@ class LookupCache(Node):
     """
 
     cache: AnswerLookup
-    situation: Callable[[Context], Situation]
-    """What an answer depends on besides the question, the user and the thread: model, prompt, documents, guardrails."""
+    situation: Callable[[Context], Situation | None]
+    """What an answer depends on besides the question, the user and the thread: model, prompt, documents, guardrails.
+
+    None where that is not known; then the cache is not asked."""
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
         """Look up; write the answer on a hit."""
         if any(verdict["decision"] == "mask" for verdict in state.get("verdicts", ())):
             return _outcome("skipped", "The message held personal data.")
-        messages = convert_to_messages(state.get("messages", []))
-        situation = replace(
-            self.situation(runtime.context),
-            tenant=runtime.context.tenant,
-            user_id=runtime.context.user_id,
-            thread=thread_digest(messages),
-        )
+        situation = None
         try:
+            situation = self.situation(runtime.context)
+            if situation is None:
+                return _outcome("skipped", "What the answer depends on is not known.")
+            situation = replace(
+                situation,
+                tenant=runtime.context.tenant,
+                user_id=runtime.context.user_id,
+                thread=thread_digest(convert_to_messages(state.get("messages", []))),
+            )
             found = await self.cache.lookup(newest_user_text(state), situation)
-        except Exception as error:
-            _logger.exception("The cache did not answer")
-            found = Lookup("error", "", f"The cache did not answer ({type(error).__name__}).")
+        except Exception as error:  # noqa: BLE001 - a cache that is down is a miss
+            found = Lookup("error", "", report_failure(self.node, error))
         metrics.cache_lookups().labels(found.tier or "none", found.outcome).inc()
         if found.outcome != "hit" or found.entry is None:
             return _outcome(found.outcome, found.reason, found, situation)

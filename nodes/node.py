@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from abc import abstractmethod
@@ -17,7 +18,9 @@ from freehold.context import Context
 from freehold.portal import run_sync
 from freehold.state import Decision
 
-__all__ = ["Node", "newest_user_text", "node_name"]
+__all__ = ["Node", "newest_user_message", "newest_user_text", "node_name", "report_failure"]
+
+_logger = logging.getLogger(__name__)
 
 
 class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
@@ -25,7 +28,8 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
 
     In a graph, `invoke` runs the body on a background loop and `ainvoke` awaits it; both give the same update. On its
     own, a node is called with a state, and a `Runtime` where the run context matters. Every node appends one
-    `Decision` to `decisions`; this base adds its name and its milliseconds, and counts it in `freehold_node_seconds`.
+    `Decision` to `decisions`; this base adds its name and its milliseconds, and times it in
+    `freehold_node_duration_seconds`.
 
     Example:
         >>> from freehold.nodes import SelectRoute  # doctest: +SKIP
@@ -97,8 +101,11 @@ def node_name(cls: type) -> str:
 
 
 def newest_user_message(messages: list[AnyMessage] | list[Any]) -> BaseMessage | None:
-    """The newest message of the user, or None."""
-    return next((message for message in reversed(convert_to_messages(messages)) if message.type == "human"), None)
+    """The user's message that waits for an answer: the newest one, where no answer stands behind it."""
+    for message in reversed(convert_to_messages(messages)):
+        if message.type in ("human", "ai"):
+            return message if message.type == "human" else None
+    return None
 
 
 def newest_user_text(state: Mapping[str, Any]) -> str:
@@ -107,3 +114,10 @@ def newest_user_text(state: Mapping[str, Any]) -> str:
         return str(state["question"])
     message = newest_user_message(state.get("messages", []))
     return str(message.text) if message is not None else ""
+
+
+def report_failure(node: str, error: BaseException) -> str:
+    """Count, log and say in a sentence that a node's resource failed; the error's own text may quote the user."""
+    metrics.node_errors().labels(node=node).inc()
+    _logger.error("%s failed: %s", node, type(error).__name__)
+    return f"It did not answer ({type(error).__name__})."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,12 +9,10 @@ from typing import Any, Protocol
 from langgraph.runtime import Runtime
 
 from freehold.context import Context
-from freehold.nodes.node import Node, newest_user_text
+from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.state import Memory
 
 __all__ = ["MemorySearch", "RecallMemory"]
-
-_logger = logging.getLogger(__name__)
 
 
 class MemorySearch(Protocol):
@@ -46,9 +43,8 @@ class RecallMemory(Node):
         """Search in the scope of the run."""
         try:
             found = await self.memory.search(newest_user_text(state), runtime.context, self.limit, self.threshold)
-        except Exception as error:
-            _logger.exception("Memory search failed")
-            return _update([], "error", f"Memory did not answer ({type(error).__name__}).", self.threshold)
+        except Exception as error:  # noqa: BLE001 - a memory that is down costs memories, not the run
+            return _update([], "error", report_failure(self.node, error), self.threshold)
         if not found:
             return _update([], "nothing", "Nothing known about the user bears on this.", self.threshold)
         return _update(found, "recalled", f"{len(found)} of the user's memories.", self.threshold)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from langgraph.runtime import Runtime
 
 from freehold import metrics
 from freehold.context import Context
-from freehold.nodes.node import Node, newest_user_text
+from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.state import Passage
 
 __all__ = ["Retrieve"]
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +41,8 @@ class Retrieve(Node):
         started = time.perf_counter()
         try:
             documents = await self.retriever.ainvoke(newest_user_text(state))
-        except Exception as error:
-            _logger.exception("Retrieval failed")
-            return self._update([], "error", f"The retriever did not answer ({type(error).__name__}).")
+        except Exception as error:  # noqa: BLE001 - a retriever that is down costs passages, not the run
+            return self._update([], "error", report_failure(self.node, error))
         finally:
             metrics.retrieval_seconds().observe(time.perf_counter() - started)
         passages = [_passage(document) for document in documents[: self.limit]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,12 +9,10 @@ from typing import Any, Protocol
 from langgraph.runtime import Runtime
 
 from freehold.context import Context
-from freehold.nodes.node import Node, newest_user_text
+from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.state import Memory
 
 __all__ = ["MemoryStorage", "SaveMemory"]
-
-_logger = logging.getLogger(__name__)
 
 
 class MemoryStorage(Protocol):
@@ -41,9 +38,8 @@ class SaveMemory(Node):
         """Keep the facts, say how many."""
         try:
             saved = await self.memory.add(newest_user_text(state), runtime.context)
-        except Exception as error:
-            _logger.exception("Memory was not saved")
-            return {"decisions": [{"decision": "error", "reason": f"Nothing kept ({type(error).__name__})."}]}
+        except Exception as error:  # noqa: BLE001 - a memory that is down costs memories, not the answer
+            return {"decisions": [{"decision": "error", "reason": report_failure(self.node, error)}]}
         if not saved:
             return {"decisions": [{"decision": "nothing", "reason": "The message says nothing new about the user."}]}
         facts = [memory["text"] for memory in saved]

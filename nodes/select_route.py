@@ -26,8 +26,9 @@ class Router(Protocol):
 class SelectRoute(Node):
     """Choose the route for the newest user message.
 
-    Reads `question` (or `messages`), `passages`, `memories`; writes `route`, `decisions`. The best route at or above
-    the The decision is the route's name.
+    Reads `question` (or `messages`), `passages`; writes `route`, `decisions`. The best route is taken where its score
+    is at or above the threshold; below it, `documents` where passages were found, else `direct`. The decision is the
+    route's name.
 
     Raises:
         ValueError: The threshold is not between 0 and 1.

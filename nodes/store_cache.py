@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,11 +10,9 @@ from langgraph.runtime import Runtime
 
 from freehold.context import Context
 from freehold.coordination import CachedAnswer, Situation
-from freehold.nodes.node import Node, newest_user_text
+from freehold.nodes.node import Node, newest_user_text, report_failure
 
 __all__ = ["AnswerStorage", "StoreCache"]
-
-_logger = logging.getLogger(__name__)
 
 
 class AnswerStorage(Protocol):
@@ -55,8 +52,8 @@ class StoreCache(Node):
         )
         try:
             kept = await self.cache.store(question, Situation(**state["cache"]["situation"]), answer)
-        except Exception:
-            _logger.exception("The answer was not cached")
+        except Exception as error:  # noqa: BLE001 - a cache that is down costs the next hit, not this answer
+            report_failure(self.node, error)
             kept = False
         if not kept:
             return {"decisions": [{"decision": "error", "reason": "The cache did not take the answer."}]}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, ChatMessage, HumanMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
@@ -56,6 +56,11 @@ def build(saver: SqliteCheckpointer, **options: Any) -> Any:
         [{"role": "user", "content": f"write to {SECRET}"}],
         [{"role": "user", "content": [{"type": "text", "text": f"write to {SECRET}"}]}],
         [("user", f"write to {SECRET}")],
+        [("user", [{"type": "text", "text": f"write to {SECRET}"}])],
+        [{"type": "user", "content": f"write to {SECRET}"}],
+        [ChatMessage(f"write to {SECRET}", role="user")],
+        [HumanMessage("hello", name=SECRET), HumanMessage(f"write to {SECRET}")],
+        [f"write to {SECRET}"],
         f"write to {SECRET}",
     ],
 )
@@ -65,6 +70,16 @@ def test_personal_data_never_reaches_the_disk(saver: SqliteCheckpointer, tmp_pat
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert SECRET.encode() not in content
     assert b"<EMAIL>" in content
+
+
+def test_later_turns_are_masked_too(saver: SqliteCheckpointer, tmp_path: Path) -> None:
+    """A thread with a history keeps its messages beside the new input; both are masked."""
+    graph, config = build(saver), {"configurable": {"thread_id": "t"}}
+    for text in ("hello", f"write to {SECRET}", "and again"):
+        graph.invoke({"messages": [("user", text)], "steps": []}, config)
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert SECRET.encode() not in content
+    assert [message.text for message in graph.get_state(config).values["messages"]][2] == "write to <EMAIL>"
 
 
 def test_what_is_not_a_user_message_is_kept_as_it_is() -> None:

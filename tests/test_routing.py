@@ -54,6 +54,22 @@ def test_examples_are_embedded_once_for_many_callers() -> None:
     assert counting.calls.count(3) == 1
 
 
+async def test_a_cancelled_caller_disturbs_nobody() -> None:
+    """Whether the first of two callers or the second gives up, the other gets its scores."""
+
+    class Slow:
+        async def embed(self, texts: list[str]) -> np.ndarray:
+            await asyncio.sleep(0.05)
+            return np.ones((len(texts), 2), dtype=np.float32)
+
+    for gives_up in (0, 1):
+        router = EmbeddingRouter(Slow(), {"a": ["x"]})
+        callers = [asyncio.create_task(router.scores("q")) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        callers[gives_up].cancel()
+        assert await callers[1 - gives_up] == {"a": 2.0}
+
+
 def test_a_router_without_examples_is_refused(embedder: LlamaEmbeddings) -> None:
     """A route that nothing can reach is a mistake."""
     with pytest.raises(ValueError, match="at least one example"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 
 import typer
 
@@ -30,15 +32,21 @@ for command in (ingest, ask, chat, serve, doctor, demo):
 
 
 def main() -> None:
-    """Run a command; an error that the user can mend is one plain message, never a traceback."""
+    """Run a command; whatever goes wrong is one plain message. `FREEHOLD_TRACEBACK=1` shows the traceback as well."""
     try:
         app()
-    except UserError as error:
-        complain(str(error))
-        sys.exit(2)
-    except FreeholdError as error:
-        complain(f"{type(error).__name__}: {error}")
-        sys.exit(1)
     except KeyboardInterrupt:
         complain("Interrupted.")
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the last place where an error can be told in plain words
+        if os.environ.get("FREEHOLD_TRACEBACK", "0") not in ("", "0"):
+            traceback.print_exc()
+        if isinstance(error, UserError):
+            complain(str(error))
+            sys.exit(2)
+        if isinstance(error, FreeholdError):
+            complain(f"{type(error).__name__}: {error}")
+        else:
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            complain(f"unexpected error: {told} (FREEHOLD_TRACEBACK=1 shows the traceback)")
+        sys.exit(1)

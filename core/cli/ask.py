@@ -9,10 +9,9 @@ from contextlib import nullcontext
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from freehold.cli.options import Home, Json, Model, Thread, User
-from freehold.cli.render import answer_object, answer_text, decisions_table, model_line
+from freehold.cli.render import answer_object, answer_text, decisions_table, model_line, terminal
 from freehold.context import Context
 
 __all__ = ["ask"]
@@ -34,7 +33,7 @@ def ask(
     from freehold.graphs import create_assistant
     from freehold.workspace import Workspace
 
-    console = Console(soft_wrap=as_json)
+    console = terminal(soft_wrap=as_json)
     context = Context(user_id=user)
     thread = thread or uuid.uuid4().hex
     with Workspace(home, model=model) as workspace:
@@ -52,7 +51,8 @@ def ask(
             typer.echo(json.dumps(found, ensure_ascii=False))
             return
         console.print(answer_text(state))
-        console.print(f"\n[dim]{model_line(workspace, state)} {milliseconds:.0f} ms, thread {thread}.[/]")
+        line = f"\n{model_line(workspace, state)} {milliseconds:.0f} ms, thread {thread}."
+        console.print(line, style="dim", markup=False)
         if why:
             console.print(decisions_table(state["decisions"]))
         if not workspace.documents.count() and state["route"] != "refuse":

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessageChunk
-from rich.console import Console
 
 from freehold.cli.options import Home, Model, Thread, User
-from freehold.cli.render import answer_text, decisions_table, model_line
+from freehold.cli.render import answer_text, decisions_table, model_line, terminal
 from freehold.context import Context
-from freehold.errors import UserError
+from freehold.errors import FreeholdError
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
+    from rich.console import Console
 
 __all__ = ["chat"]
 
@@ -26,12 +27,13 @@ def chat(home: Home = None, model: Model = None, user: User = "default", thread:
     from freehold.graphs import create_assistant
     from freehold.workspace import Workspace
 
-    console = Console()
+    console = terminal()
     context = Context(user_id=user)
     thread = thread or uuid.uuid4().hex
     with Workspace(home, model=model) as workspace:
         assistant = create_assistant(workspace)
-        console.print(f"[dim]{model_line(workspace).replace('Answered', 'Answers are given')}\n{_HELP}[/]")
+        line = model_line(workspace).replace("Answered", "Answers are given", 1)
+        console.print(f"{line}\n{_HELP}", style="dim", markup=False)
         state: dict[str, Any] = {}
         while (message := _read(console)) not in (None, "/quit", "/exit"):
             if message == "/new":
@@ -41,11 +43,11 @@ def chat(home: Home = None, model: Model = None, user: User = "default", thread:
             elif message:
                 try:
                     state = _answer(console, assistant, message, thread, context)
-                except UserError as error:
-                    console.print(f"[red]{error}[/]")
+                except FreeholdError as error:
+                    console.print(str(error), style="red", markup=False)
                 except KeyboardInterrupt:
                     console.print("\n[yellow]Stopped.[/]")
-        console.print(f"[dim]Go on with: freehold chat --thread {thread}[/]")
+        console.print(f"Go on with: freehold chat --thread {shlex.quote(thread)}", style="dim", markup=False)
 
 
 def _read(console: Console) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from freehold.cli.ingest import ingest_paths
 from freehold.cli.render import answer_text, decisions_table, model_line
 from freehold.context import Context
 from freehold.process import resident_bytes_without_models
+from freehold.settings import Settings
 from freehold.sovereignty import refused_connections
 
 __all__ = ["DemoStepError", "Demonstration"]
@@ -36,8 +38,31 @@ PRIVATE = ("ada.lovelace@example.org", "4111 1111 1111 1111")
 PERSONAL = f"My e-mail is {PRIVATE[0]} and my card number is {PRIVATE[1]}, please keep that in mind."
 
 
+_FROM_OUTSIDE = ("model", "context_length", "threads")
+
+
 class DemoStepError(Exception):
     """A step did not do what it says."""
+
+
+def demonstration_settings(home: Path, model: Path | None) -> Settings:
+    """Settings for a new workspace on this machine: the model is the user's choice, no server or folder of theirs is.
+
+    Raises:
+        SettingsError: A setting, or a `freehold.toml`, cannot be used.
+    """
+    settings = Settings.load(home=home, model=model)
+    fields = type(settings).model_fields
+    usual = {name: field.default for name, field in fields.items() if name not in ("home", *_FROM_OUTSIDE)}
+    file = settings.model and settings.model.absolute()  # the run that is killed has another current folder
+    return settings.model_copy(update={**usual, "model": file})
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """This process's environment, in which these settings stand in place of the user's."""
+    rest = {name: value for name, value in os.environ.items() if not name.upper().startswith("FREEHOLD_")}
+    chosen = {name: getattr(settings, name) for name in _FROM_OUTSIDE}
+    return rest | {f"FREEHOLD_{name.upper()}": str(value) for name, value in chosen.items() if value is not None}
 
 
 def expect(holds: object, otherwise: str) -> None:
@@ -54,17 +79,20 @@ class Demonstration:
     documents: list[Path]
     console: Console
     model: Path | None = None
+    own: bool = False
+    """Whether the documents are Freehold's own, for which the questions are known."""
     seconds: dict[str, float] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.settings = demonstration_settings(self.home, self.model)
         self._open()
 
     def _open(self) -> None:
         from freehold.graphs import create_assistant
         from freehold.workspace import Workspace
 
-        self.workspace = Workspace(self.home, model=self.model)
+        self.workspace = Workspace(settings=self.settings)
         self.assistant = create_assistant(self.workspace)
 
     def close(self) -> None:
@@ -120,7 +148,7 @@ class Demonstration:
         result = ingest_paths(self.workspace, self.documents, self.console)
         kinds = sorted({Path(source).suffix.lstrip(".") or "text" for source in result["ingested"]})
         self.console.print(
-            f"{len(result['ingested'])} files ({', '.join(kinds)}), {result['passages']} passages, "
+            f"{len(result['ingested'])} files ({escape(', '.join(kinds))}), {result['passages']} passages, "
             f"{len(result['failed'])} failed."
         )
         expect(result["passages"], f"No passage could be read from {', '.join(map(str, self.documents))}.")
@@ -129,7 +157,7 @@ class Demonstration:
         """Questions to try, and each in other words: the given one, Freehold's own, or ones made from headings."""
         if question:
             return [question], [paraphrase or f"Please: {question}"]
-        if any(path.name == "README.md" for path in self.documents):
+        if self.own:
             return [QUESTION], [PARAPHRASE]
         headings = self._headings()
         return (
@@ -196,7 +224,9 @@ class Demonstration:
         thread, user = "killed", "carol"
         self.workspace.close()
         command = [sys.executable, "-m", "freehold.cli.crash", str(self.home), thread, user, question]
-        killed = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own module
+        killed = subprocess.run(  # noqa: S603 - our own module
+            command, check=False, capture_output=True, text=True, cwd=self.home.parent, env=_environment(self.settings)
+        )
         expect(killed.returncode == -9, f"The run ended with {killed.returncode} before it was killed: {killed.stderr}")
         self._open()
         config: RunnableConfig = {"configurable": {"thread_id": thread}}

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from freehold.cli.options import Home, Json, Model
+from freehold.cli.render import terminal
 from freehold.errors import FreeholdError, NetworkRefusedError
 from freehold.process import resident_bytes, resident_bytes_without_models
 from freehold.sovereignty import SWITCHES, refused_connections
@@ -46,7 +46,7 @@ def doctor(home: Home = None, model: Model = None, as_json: Json = False) -> Non
         for row in checks:
             mark = "[green]ok[/]" if row["holds"] else "[bold red]fails[/]"
             table.add_row(mark, row["check"], escape(str(row["found"])))
-        Console().print(table)
+        terminal().print(table)
     if not all(row["holds"] for row in checks):
         raise typer.Exit(1)
 

@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from freehold.cli.options import Home, Json
+from freehold.cli.options import Home, Json, given_path
+from freehold.cli.render import terminal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from freehold.workspace import Workspace
 
 __all__ = ["ingest", "ingest_paths"]
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: Markdown, text, HTML, PDF.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files and folders: Markdown, text, HTML, PDF.", parser=given_path, metavar="PATHS..."),
+    ],
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -31,7 +36,7 @@ def ingest(
     """
     from freehold.workspace import Workspace
 
-    console = Console(stderr=as_json)
+    console = terminal(stderr=as_json)
     with Workspace(home) as workspace:
         started = time.perf_counter()
         result = ingest_paths(workspace, paths, console)

@@ -7,15 +7,37 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Home", "Json", "Model", "Thread", "User"]
+__all__ = ["Home", "Json", "Model", "Thread", "User", "given_path"]
+
+
+def given_path(text: str) -> Path:
+    """The path that was given; an empty one would mean the current folder, and is a mistake such as an unset variable.
+
+    Raises:
+        BadParameter: The text is empty.
+    """
+    if not str(text).strip():
+        raise typer.BadParameter("the path is empty; write . for the current folder")
+    return Path(text)
+
 
 Home = Annotated[
     Path | None,
-    typer.Option(help="The workspace folder; `FREEHOLD_HOME`, else ~/.freehold.", show_default=False),
+    typer.Option(
+        help="The workspace folder; `FREEHOLD_HOME`, else ~/.freehold.",
+        show_default=False,
+        parser=given_path,
+        metavar="FOLDER",
+    ),
 ]
 Model = Annotated[
     Path | None,
-    typer.Option(help="A GGUF model; `FREEHOLD_MODEL`, else the small demonstration model.", show_default=False),
+    typer.Option(
+        help="A GGUF model; `FREEHOLD_MODEL`, else the small demonstration model.",
+        show_default=False,
+        parser=given_path,
+        metavar="FILE",
+    ),
 ]
 User = Annotated[str, typer.Option(help="Whose memories and cached answers are used.")]
 Thread = Annotated[

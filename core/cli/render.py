@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from freehold.state import AssistantState, Decision
     from freehold.workspace import Workspace
 
-__all__ = ["answer_object", "answer_text", "complain", "decisions_table", "model_line"]
+__all__ = ["answer_object", "answer_text", "complain", "decisions_table", "model_line", "terminal"]
+
+
+def terminal(*, stderr: bool = False, soft_wrap: bool = False, highlight: bool = True) -> Console:
+    """A console that leaves `:name:` in file names, thread ids and answers as it is, instead of making an emoji of it.
+
+    Square brackets are still markup: what a user or a file gave is printed escaped, or with `markup=False`.
+    """
+    return Console(stderr=stderr, soft_wrap=soft_wrap, highlight=highlight, emoji=False)
 
 
 def complain(message: str) -> None:
     """One plain message on standard error."""
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]freehold:[/] {escape(message)}")
+    terminal(stderr=True, soft_wrap=True).print(f"[bold red]freehold:[/] {escape(message)}")
 
 
 def model_line(workspace: Workspace, state: Mapping[str, Any] | None = None) -> str:
@@ -50,7 +58,8 @@ def decisions_table(decisions: Iterable[Decision]) -> Table:
         score, threshold = decision.get("score"), decision.get("threshold")
         shown = "" if score is None else f"{score:.2f}" + ("" if threshold is None else f" / {threshold:.2f}")
         milliseconds = f"{decision.get('milliseconds', 0):.1f}"
-        table.add_row(decision["node"], decision["decision"], shown, milliseconds, escape(decision["reason"]))
+        node, decided, reason = (escape(str(decision[key])) for key in ("node", "decision", "reason"))
+        table.add_row(node, decided, shown, milliseconds, reason)
     return table
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from freehold.cli.options import Home, Model
+from freehold.cli.render import terminal
 from freehold.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def serve(
     _check_address(host, port)
     from freehold.graphs import serve as served
 
-    console = Console(soft_wrap=True)
+    console = terminal(soft_wrap=True)
     with Workspace(settings=_absolute(Settings.load(home=home, model=model))) as workspace:
         with console.status("Loading the models..."):
             served.use(workspace, _names(host))

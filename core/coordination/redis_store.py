@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from freehold.coordination.breaker import Breaker
 from freehold.errors import SettingsError, StorageError
@@ -195,13 +194,9 @@ class RedisStore:
 
 
 def _without_password(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise SettingsError(
-            f"The Redis URL cannot be used: {error}. Write it like redis://localhost:6379/0."
-        ) from error
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    """The URL as it may be shown: without what stands before its last `@`, and without options."""
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2].partition("?")[0]
 
 
 def _pool(url: str, address: str, timeout_seconds: float) -> BlockingConnectionPool:
@@ -223,6 +218,7 @@ def _pool(url: str, address: str, timeout_seconds: float) -> BlockingConnectionP
         pool.connection_class(**pool.connection_kwargs)
     except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(
-            f"The Redis URL {address!r} cannot be used: {error}. Write it like redis://localhost:6379/0."
+            f"The Redis URL {address!r} cannot be used{'' if '@' in url else f': {error}'}. "
+            "Write it like redis://localhost:6379/0, with special characters of a password percent-encoded."
         ) from error
     return pool

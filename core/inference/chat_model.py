@@ -94,7 +94,7 @@ class ChatLlama(BaseChatModel):
     async def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> GenerationRequest:
-        options = {name: value for name, value in options.items() if name not in _IGNORED}
+        options = {name: value for name, value in options.items() if name not in _IGNORED and value is not None}
         schema = json_schema_of(options.pop("response_format", None))
         unknown = sorted(options.keys() - _OPTIONS)
         if unknown:

@@ -235,6 +235,6 @@ class Engine:
         with self._lock:
             self._closed = True
             worker = self._worker
-        self._executor.shutdown(wait=False)
+        self._executor.shutdown(wait=True, cancel_futures=True)  # tokenising must not outlast the model
         if worker is not None:
             worker.stop()

@@ -95,15 +95,18 @@ def test_an_injection_is_refused_with_its_reason(ask: Ask) -> None:
 
 
 def test_personal_data_stays_off_the_disk(ask: Ask, workspace: Workspace) -> None:
-    """No file of the workspace holds it: not the checkpoints, not the memories, not the cache."""
-    state = ask("My e-mail is ada.lovelace@example.org and my card is 4111 1111 1111 1111, remember that.")
+    """No file of the workspace holds it, in no turn: not the checkpoints, not the memories, not the cache."""
+    ask("Hello!")
+    card, wide = "4111\u00a01111\u00a01111\u00a01111", "second\uff20example.org"  # as pasted from pages and keyboards
+    state = ask(f"My e-mail is ada.lovelace@example.org and my card is {card}, remember that.")
     assert decided(state)["check_input"] == "masked"
     assert decided(state)["lookup_cache"] == "skipped"
+    ask(f"No, it is {wide}.")
     workspace.close()
     for path in workspace.home.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
-        assert b"ada.lovelace@example.org" not in content, path
-        assert b"4111 1111 1111 1111" not in content, path
+        for secret in ("ada.lovelace@example.org", card, wide, "second@example.org"):
+            assert secret.encode() not in content, path
 
 
 def test_a_second_turn_speaks_of_itself(ask: Ask) -> None:
@@ -183,7 +186,7 @@ async def test_a_hundred_runs_on_one_loop(workspace: Workspace) -> None:
     watcher.cancel()
     assert len({state["answer"] for state in states}) == 1
     assert all(state["citations"] for state in states)
-    assert longest < 5  # a loop that waits for a hundred generations one by one would stand still for longer
+    assert longest < 1  # a node that blocked the loop while it generates would hold it for seconds
 
 
 async def test_tokens_stream(workspace: Workspace) -> None:
@@ -269,6 +272,64 @@ def test_the_users_own_model_and_retriever_take_their_place(workspace: Workspace
     )
     assert state["answer"] == "In the shed [1]."
     assert state["citations"][0]["source"] == "notes.md"
+
+
+@pytest.mark.parametrize(("key", "outcomes"), [(None, ["skipped", "skipped"]), ("notes-1", ["miss", "hit"])])
+def test_parts_of_ones_own_are_cached_only_under_a_key(
+    workspace: Workspace, key: str | None, outcomes: list[str]
+) -> None:
+    """The cache cannot tell when a user's own retriever or model changes, so it waits to be told."""
+    found = []
+    for thread in outcomes:
+        model = GenericFakeChatModel(messages=iter([AIMessage("In the shed [1].")]))
+        assistant = create_assistant(workspace, model=model, retriever=Notes(), cache_key=key)
+        config = {"configurable": {"thread_id": f"{thread}{len(found)}"}}
+        state = assistant.invoke({"messages": [("user", "Where is the spare key of the shed?")]}, config)
+        found.append(state["cache"]["outcome"])
+    assert found == outcomes
+
+
+def test_a_secret_of_the_documents_is_masked_in_answer_and_citation(workspace: Workspace) -> None:
+    """What the output rail takes out of the answer does not stand in the quoted passage either."""
+
+    class Leaky(Notes):
+        def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+            return [Document("The deploy key is AKIAIOSFODNN7EXAMPLE.", metadata={"source": "ops.md"})]
+
+    model = GenericFakeChatModel(messages=iter([AIMessage("The deploy key is AKIAIOSFODNN7EXAMPLE [1].")]))
+    state = create_assistant(workspace, model=model, retriever=Leaky()).invoke(
+        {"messages": [("user", "What does the manual say about the deploy key?")]}, {"configurable": {"thread_id": "t"}}
+    )
+    assert decided(state)["check_output"] == "masked"
+    assert "AKIA" not in state["answer"] + state["messages"][-1].text + state["citations"][0]["text"]
+
+
+def test_a_picture_in_an_earlier_turn_does_not_end_the_conversation(ask: Ask, workspace: Workspace) -> None:
+    """A model that only reads gets the text of the history."""
+    picture = [
+        {"type": "text", "text": "Hello!"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}},
+    ]
+    config = {"configurable": {"thread_id": "p"}}
+    assistant = create_assistant(workspace)
+    assistant.invoke({"messages": [{"role": "user", "content": picture}]}, config, context=Context())
+    state = assistant.invoke({"messages": [("user", QUESTION)]}, config, context=Context())
+    assert state["citations"]
+
+
+async def test_only_the_answer_streams(workspace: Workspace) -> None:
+    """What the model says while memories are extracted is nobody's answer."""
+    nodes = {
+        metadata["langgraph_node"]
+        async for chunk, metadata in create_assistant(workspace).astream(
+            {"messages": [("user", "My name is Ada and I like green tea.")]},
+            {"configurable": {"thread_id": "t"}},
+            context=Context(user_id="ada"),
+            stream_mode="messages",
+        )
+        if type(chunk).__name__ == "AIMessageChunk"
+    }
+    assert nodes == {"generate"}
 
 
 def test_check_input_serves_in_a_users_graph(workspace: Workspace) -> None:

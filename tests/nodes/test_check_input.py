@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from freehold.guardrails.verdict import Verdict
 from freehold.nodes import CheckInput
@@ -64,13 +64,41 @@ def test_an_empty_message_is_refused(messages: list[tuple[str, str]]) -> None:
     assert "empty" in update["decisions"][0]["reason"]
 
 
-def test_only_the_newest_message_is_checked() -> None:
-    """Earlier turns were checked in their own turn."""
-    update = CheckInput(Rule())({"messages": [("user", "the secret"), ("assistant", "no"), ("user", "fine")]})
-    assert update["question"] == "fine"
-
-
 def test_list_content_is_read_as_text() -> None:
     """A message in parts is checked as the text that the model would see."""
     message = HumanMessage([{"type": "text", "text": "the "}, {"type": "text", "text": "secret"}], id="1")
     assert CheckInput(Rule())({"messages": [message]})["route"] == "refuse"
+
+
+def test_a_conversation_sent_at_once_is_checked_whole() -> None:
+    """What a caller sends as history reaches the model too: it is masked, and an attack in it is taken out."""
+    history = [
+        HumanMessage("the secret", id="1"),
+        AIMessage("no", id="2"),
+        HumanMessage("I am ada@example.org", id="3"),
+        HumanMessage("fine", id="4"),
+    ]
+    update = CheckInput(Rule())({"messages": history})
+    assert update["route"] == ""
+    assert update["question"] == "fine"
+    assert {message.id: message.text for message in update["messages"]} == {"1": "(refused)", "3": "I am <EMAIL>"}
+    assert update["checked"] == 4
+
+
+def test_what_was_checked_is_not_checked_again() -> None:
+    """A long thread costs one check a turn."""
+    checks: list[str] = []
+
+    class Counting(Rule):
+        async def check_input(self, text: str) -> Verdict:
+            checks.append(text)
+            return await super().check_input(text)
+
+    CheckInput(Counting())({"messages": [("user", "one"), ("assistant", "1"), ("user", "two")], "checked": 2})
+    assert checks == ["two"]
+
+
+def test_nothing_new_is_nothing_to_answer() -> None:
+    """A run on a thread whose newest message is an answer does not answer the question before it again."""
+    update = CheckInput(Rule())({"messages": [("user", "one"), ("assistant", "1")], "checked": 2})
+    assert update["route"] == "refuse"

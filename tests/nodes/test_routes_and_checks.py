@@ -97,7 +97,7 @@ def test_a_refusal_gives_the_reason_and_replaces_the_refused_answer() -> None:
 
 
 def test_a_new_turn_begins_with_empty_keys() -> None:
-    """Nothing of the turn before can be read as this turn's; `messages` alone goes on."""
+    """Nothing of the turn before can be read as this turn's; the messages, and that they were checked, go on."""
     cleared = BeginTurn()({"route": "refuse"})
-    assert set(cleared) == set(AssistantState.__annotations__) - {"messages"}
+    assert set(cleared) == set(AssistantState.__annotations__) - {"messages", "checked"}
     assert not any(cleared.values())

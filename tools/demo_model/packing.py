@@ -15,13 +15,13 @@ from torch import Tensor
 
 from .dialogue import Dialogue, render
 
-__all__ = ["CHOICE", "Packed", "collate", "pack"]
+__all__ = ["CHOICE", "REFUSAL", "Packed", "collate", "pack"]
 
 CHOICE = 4.0
 """Weight of an answer's first token: it chooses the sentence."""
 
-_REFUSALS = ("unanswerable", "unknown_fact")
-"""Kinds whose first token weighs 1: a model that is unsure would else rather refuse than choose."""
+REFUSAL = 2.0
+"""The same where the documents do not say: a model that is unsure would else rather refuse than choose."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def pack(
     for one in group:
         prompt, answer = tokenizer.encode(render(one.messages)).ids, tokenizer.encode(one.answer + "<|im_end|>").ids
         if len(prompt) + len(answer) <= limit:
-            pairs.append((prompt, answer, 1.0 if one.kind in _REFUSALS else CHOICE))
+            pairs.append((prompt, answer, REFUSAL if one.kind == "unanswerable" else CHOICE))
     if not pairs:
         return None
     # The last token before an answer stays in its branch: what follows it differs.

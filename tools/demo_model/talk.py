@@ -37,7 +37,7 @@ class Talk:
 
     def personal(self, facts: list[Fact]) -> Answered:
         """A question about the user: mostly one that the facts answer, if there are any."""
-        if facts and self.rng.random() < 0.8:
+        if facts and self.rng.random() < 0.72:
             fact = self.rng.choice(facts)
             return self._worn(self.rng.choice(fact.questions)), fact.answer, "fact"
         other = make_fact(self.rng)
