@@ -6,10 +6,10 @@ DOCS ?=
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint types bench clean
+.PHONY: help setup demo test test-fast test-offline lint types bench clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml
 	@echo "Setting up $(VENV). The first time this compiles llama.cpp: about three minutes on two cores."
@@ -29,6 +29,9 @@ test: $(STAMP) ## Run the whole test suite
 
 test-fast: $(STAMP) ## Run the tests that take less than a few seconds each
 	@$(BIN)/python -m pytest -m "not slow"
+
+test-offline: $(STAMP) ## Run the fast tests in a network namespace that has loopback only
+	@$(BIN)/python tools/offline.py $(BIN)/python -m pytest -m "not slow" || test $$? -eq 77
 
 lint: $(STAMP) ## Check style
 	@$(BIN)/ruff check .

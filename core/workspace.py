@@ -217,7 +217,10 @@ class Workspace:
         """The folder of the guardrails' configuration."""
         from freehold.guardrails import DEFAULT_CONFIG
 
-        return self.settings.guardrails or DEFAULT_CONFIG
+        given = self.settings.guardrails
+        if given is not None and not given.exists():
+            raise SettingsError(f"There is nothing at FREEHOLD_GUARDRAILS={given}; give a folder with a config.yml.")
+        return given or DEFAULT_CONFIG
 
     @_resource
     def rails(self) -> Rails:

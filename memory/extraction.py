@@ -98,7 +98,8 @@ class ModelExtractor:
             proposed = parse_facts(await self._ask(" ".join(statements(text))))
         except Exception as error:  # noqa: BLE001 - the owner's own words are safer than nothing, whatever failed
             # The error's own text may quote the message.
-            logger.warning("No facts from the model (%s); the message's own words are kept.", type(error).__name__)
+            kind = type(error).__name__
+            logger.warning("The model could not extract facts (%s); the message's own words are kept.", kind)
             proposed = []
         kept: list[str] = []
         for clause in stated:

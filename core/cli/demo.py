@@ -29,7 +29,7 @@ def demo(
             help="Your documents; without them, Freehold's own.",
             show_default=False,
             parser=given_path,
-            metavar="[DOCS...]",
+            metavar="DOCS",
         ),
     ] = None,
     question: Annotated[str | None, typer.Option(help="What to ask them.", show_default=False)] = None,

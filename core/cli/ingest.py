@@ -25,7 +25,7 @@ __all__ = ["ingest", "ingest_paths"]
 def ingest(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Files and folders: Markdown, text, HTML, PDF.", parser=given_path, metavar="PATHS..."),
+        typer.Argument(help="Files and folders: Markdown, text, HTML, PDF.", parser=given_path, metavar="PATHS"),
     ],
     home: Home = None,
     as_json: Json = False,

@@ -6,46 +6,19 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from freehold import Workspace
-from freehold.cli.app import main
+from tests.cli.running import Run, runner
 from tests.conftest import QUESTION
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run `freehold` in this process, in a folder of its own."""
-    monkeypatch.setenv("COLUMNS", "240")
-    monkeypatch.setenv("FREEHOLD_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["freehold", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        told = capsys.readouterr()
-        return Ended(code, told.out, told.err)
-
-    return command
+    return runner(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from langchain_core.language_models import FakeListChatModel
 from freehold.errors import SettingsError
 from freehold.inference import ChatLlama, Engine
 from freehold.memory.extraction import ModelExtractor, StatementExtractor, parse_facts
+from freehold.memory.statements import supports
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,10 @@ async def test_the_demonstration_model_extracts_facts(demo: ModelExtractor) -> N
     "message", ["I am allergic to nuts.", "I have a dog called Rex.", "My sister likes tea.", "I don't like tea."]
 )
 async def test_what_a_small_model_invents_is_not_believed(demo: ModelExtractor, message: str) -> None:
-    """Where the model is out of its depth the user's own words are kept, and nothing it made up."""
-    assert await demo.extract(message) == [message.rstrip(".")]
+    """What is kept is borne out by the message: the model's fact where it is right, else the user's own words."""
+    kept = await demo.extract(message)
+    assert len(kept) == 1
+    assert kept == [message.rstrip(".")] or supports(message, kept[0])
 
 
 @pytest.mark.parametrize("message", ["What is my name?", "Hello", "Explain the write-ahead log", "", "a " * 500_000])
