@@ -23,7 +23,7 @@ demonstration model's 1,024 tokens, and its training passages had 245 characters
 trained on 128 tokens and sees each passage whole."""
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*?)(?:[ \t]+#+)?[ \t]*$")
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*)$")
 _UNDERLINED = re.compile(r"^ {0,3}(=+|-{3,})[ \t]*$")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 # Paragraphs, then lines, then sentences, then words, then characters.
@@ -121,6 +121,7 @@ def _sections(document: LoadedDocument) -> Iterator[tuple[str, int, int]]:
     """(heading path, first, last) of the text under each heading; the heading lines themselves are left out."""
     text = document.text
     fences = _fences(text)
+    fence_starts = [low for low, _ in fences]
     path: list[tuple[int, str]] = []
     front = _FRONT_MATTER.match(text)
     offset = first = front.end() if front else 0
@@ -129,13 +130,14 @@ def _sections(document: LoadedDocument) -> Iterator[tuple[str, int, int]]:
     for line in text[offset:].splitlines(keepends=True):
         start, end = offset, offset + len(line)
         offset = end
-        if any(low <= start < high for low, high in fences):
+        fence = bisect.bisect_right(fence_starts, start) - 1
+        if fence >= 0 and start < fences[fence][1]:
             previous, blank = None, False
             continue
         heading = _HEADING.match(line.rstrip("\n"))
         underline = _UNDERLINED.match(line.rstrip("\n")) if previous else None
         if heading:
-            level, title, cut = len(heading[1]), heading[2], start
+            level, title, cut = len(heading[1]), _title(heading[2]), start
         elif underline and previous:
             level, title, cut = 1 if underline[1][0] == "=" else 2, text[slice(*previous)].strip(), previous[0]
         else:
@@ -149,13 +151,20 @@ def _sections(document: LoadedDocument) -> Iterator[tuple[str, int, int]]:
     yield " > ".join(title for _, title in path), first, len(text)
 
 
+def _title(text: str) -> str:
+    """A heading without the number signs that may close it; no regular expression, which long lines would slow down."""
+    text = text.rstrip(" \t")
+    title = text.rstrip("#")
+    return title.rstrip(" \t") if title.endswith((" ", "\t")) else text
+
+
 def _pieces(
     text: str, span: Span, splitter: RecursiveCharacterTextSplitter, keep: Callable[[str], bool]
 ) -> Iterator[Span]:
     """Spans that are small enough, or a fence to keep, in order; together they are the whole of the span."""
     first, last = span
     part = text[first:last]
-    fences = _fences(part)
+    fences = set(_fences(part))
     cuts = sorted({cut for fence in fences for cut in fence})
     for low, high in _between(0, len(part), cuts):
         if (low, high) in fences and keep(part[low:high]):

@@ -227,7 +227,8 @@ class EdgeQdrantClient(QdrantClient):
         query, chosen = request.query, request.filter
         nearest = query.nearest if isinstance(query, models.NearestQuery) else query
         if isinstance(nearest, (int, str, uuid.UUID)):  # "like this point, without it"
-            query = self._vector_of(name, nearest, request.using)
+            vector = self._vector_of(name, nearest, request.using)
+            query = query.model_copy(update={"nearest": vector}) if isinstance(query, models.NearestQuery) else vector
             others = models.Filter(must_not=[models.HasIdCondition(has_id=[nearest])])
             chosen = others if chosen is None else models.Filter(must=[chosen, others])
         if request.lookup_from is not None or request.shard_key is not None:
@@ -251,8 +252,11 @@ class EdgeQdrantClient(QdrantClient):
             raise StorageError(
                 f"Point {identity!r} not found in collection {name!r}; query with a vector or a known id."
             )
-        vector: Any = found[0].vector
-        return vector.get(using or "") if isinstance(vector, dict) else vector
+        held: Any = found[0].vector
+        vector = (held if isinstance(held, dict) else {"": held}).get(using or "")
+        if vector is None:
+            raise StorageError(f"Point {identity!r} has no vector {using or ''!r} in {name!r}; name one that it has.")
+        return vector
 
     def query_points(  # noqa: PLR0913, PLR0917 - qdrant-client's signature
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import shutil
@@ -105,11 +106,12 @@ class EdgeFolder:
         return True
 
     def flush(self) -> None:
-        """Put everything written so far on the disk, safe against a power cut."""
+        """Put everything written so far on the disk, safe against a power cut; every collection, also where one fails."""
         with self._guard:
             shards = list(self._shards.values())
-        for shard in shards:
-            shard.flush()
+        with contextlib.ExitStack() as stack:
+            for shard in shards:
+                stack.callback(shard.flush)
 
     def keep_up(self) -> None:
         """Flush every collection, and optimise those that have grown enough; a failure is logged and tried again."""
@@ -124,7 +126,10 @@ class EdgeFolder:
                 _log.exception("Upkeep of collection %s failed; it is tried again.", shard.name)
 
     def close(self) -> None:
-        """Flush and close every collection and let go of the folder; a second call does nothing."""
+        """Flush and close every collection and let go of the folder; a second call does nothing.
+
+        Each is closed also where another fails to; the last failure is raised when all are closed.
+        """
         with self._guard:
             lock, self._lock = self._lock, None
         if lock is None:
@@ -132,11 +137,10 @@ class EdgeFolder:
         self._stop.set()
         if self._upkeep is not None and self._upkeep is not threading.current_thread():
             self._upkeep.join()
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(lock.close)
             for shard in self._shards.values():
-                shard.close()
-        finally:
-            lock.close()
+                stack.callback(shard.close)
 
 
 def _keep_up(reference: weakref.ref[EdgeFolder], stop: threading.Event, seconds: float) -> None:

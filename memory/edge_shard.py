@@ -80,7 +80,9 @@ class ShardFolder:
         self._journal: list[UpdateOperation] | None = None
         self._dirty = False
         self.unindexed = 0
-        """Points written since the last optimisation."""
+        """Points written since the last optimisation, those of earlier openings too; 0 until the shard is open."""
+        self._indexing = 0  # those that an optimisation under way sees
+        self._counted = False
 
     @classmethod
     def create(cls, folder: Path, config: EdgeConfig, description: dict[str, Any]) -> ShardFolder:
@@ -114,7 +116,24 @@ class ShardFolder:
                 for leftover in (old, self.folder / "shard.new"):
                     shutil.rmtree(leftover, ignore_errors=True)
                 self._shard = EdgeShard.load(str(live))
+                if not self._counted:
+                    self.unindexed, self._counted = self._recall(self._shard), True
         return self._shard
+
+    def _recall(self, shard: EdgeShard) -> int:
+        """Points that an earlier opening left without an index; all of them where it did not say.
+
+        The engine's own count of indexed vectors does not tell: it has the sparse ones in it, which always are, and
+        not the dense ones of segments too small for a graph.
+        """
+        try:
+            return int((self.folder / "unindexed").read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return int(shard.info().points_count)
+
+    def _remember(self) -> None:
+        """Keep the count for the next opening; what a kill makes of it costs an optimisation, or delays one."""
+        (self.folder / "unindexed").write_text(str(self.unindexed + self._indexing), encoding="ascii")
 
     def read(self, action: str, call: Callable[[EdgeShard], T]) -> T:
         """Run a call that changes nothing."""
@@ -136,6 +155,7 @@ class ShardFolder:
             if self._dirty and self._shard is not None:
                 with engine_errors("flush", self.name):
                     self._shard.flush()
+                    self._remember()
                 self._dirty = False
 
     def optimize(self, stop: threading.Event | None = None) -> None:
@@ -152,13 +172,13 @@ class ShardFolder:
             if self._journal is not None:
                 return  # one is under way
             shard.flush()
-            self._journal, counted, self.unindexed = [], self.unindexed, 0
+            self._journal, self._indexing, self.unindexed = [], self.unindexed, 0
             try:
                 shutil.rmtree(new, ignore_errors=True)
                 # With its log: a shard without one numbers operations anew, and then drops writes to points it holds.
                 shutil.copytree(self.folder / "shard", new)
             except BaseException:
-                self._journal = None
+                self._stop_indexing()
                 raise
         try:
             with engine_errors("optimise", self.name):
@@ -166,12 +186,16 @@ class ShardFolder:
             with self._lock, engine_errors("swap the optimised shard in", self.name):
                 if finished and not self._closed:
                     self._swap(new)
-                    counted = 0
+                    self._indexing = 0
+                    self._remember()
         finally:
             with self._lock:
-                self._journal = None
-                self.unindexed += counted
+                self._stop_indexing()
             shutil.rmtree(new, ignore_errors=True)
+
+    def _stop_indexing(self) -> None:
+        self._journal = None
+        self.unindexed, self._indexing = self.unindexed + self._indexing, 0
 
     def _swap(self, new: Path) -> None:
         """Apply what was written meanwhile to the new shard, and put it in the place of the old one."""
@@ -196,8 +220,11 @@ class ShardFolder:
             if self._shard is not None:
                 shard, self._shard = self._shard, None
                 with engine_errors("close the shard", self.name):
-                    shard.flush()
-                    shard.close()
+                    try:
+                        shard.flush()
+                        self._remember()
+                    finally:
+                        shard.close()
 
     def remove(self) -> None:
         """Close the collection and delete it: first out of sight with one rename, then from the disk."""

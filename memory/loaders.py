@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ class LoadedDocument:
 def find_documents(roots: Iterable[str | Path]) -> list[Path]:
     """Files that `load` can read, sorted: each root that is a file, and everything below each that is a folder.
 
-    Hidden files and folders, build folders and virtual environments are left out, links to folders are not followed.
+    Hidden files and folders, build folders and virtual environments are left out, and so are pipes, sockets and
+    devices; links to folders are not followed.
 
     Raises:
         DocumentError: A root does not exist.
@@ -75,9 +77,19 @@ def find_documents(roots: Iterable[str | Path]) -> list[Path]:
                 and not (here / name / "pyvenv.cfg").exists()
             ]
             found.update(
-                here / name for name in names if not name.startswith(".") and Path(name).suffix.lower() in FORMATS
+                here / name
+                for name in names
+                if not name.startswith(".") and Path(name).suffix.lower() in FORMATS and not _waits(here / name)
             )
     return sorted(found)
+
+
+def _waits(path: Path) -> bool:
+    """Whether opening a path could wait for ever: a pipe does, until somebody writes."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # a broken link, a folder without rights: `load` says what it is
+        return False
 
 
 def load(path: str | Path, *, max_bytes: int = MAX_BYTES) -> LoadedDocument:
@@ -88,8 +100,8 @@ def load(path: str | Path, *, max_bytes: int = MAX_BYTES) -> LoadedDocument:
         max_bytes: Largest file that is read.
 
     Raises:
-        DocumentError: The file is missing, too large, of another format, encrypted, damaged, or has no text; the
-            message names the file and the reason.
+        DocumentError: The file is missing, no regular file, too large, of another format, encrypted, damaged, nested
+            too deep, or has no text; the message names the file and the reason.
 
     Example:
         >>> document = load("README.md")  # doctest: +SKIP
@@ -101,10 +113,12 @@ def load(path: str | Path, *, max_bytes: int = MAX_BYTES) -> LoadedDocument:
     if kind is None:
         raise DocumentError(f"{path} cannot be read: {path.suffix or 'no ending'} is not one of {', '.join(FORMATS)}.")
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DocumentError(f"{path} cannot be read: it is not a regular file. Give a file or a folder of files.")
+        if status.st_size > max_bytes:
             raise DocumentError(
-                f"{path} cannot be read: it has {size:,} bytes, and the limit is {max_bytes:,}. Split it."
+                f"{path} cannot be read: it has {status.st_size:,} bytes, and the limit is {max_bytes:,}. Split it."
             )
         data = path.read_bytes()
     except OSError as error:
@@ -115,7 +129,7 @@ def load(path: str | Path, *, max_bytes: int = MAX_BYTES) -> LoadedDocument:
     else:
         text = _decode(path, data)
         if kind == "html":
-            text = _html_to_markdown(text)
+            text = _html_to_markdown(path, text)
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         hint = " It may hold scanned pictures of pages." if kind == "pdf" else ""
@@ -143,15 +157,20 @@ def _decode(path: Path, data: bytes) -> str:
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-def _html_to_markdown(html: str) -> str:
+def _html_to_markdown(path: Path, html: str) -> str:
     """What a reader of the page sees, as Markdown with `#` headings."""
     from bs4 import BeautifulSoup
     from markdownify import MarkdownConverter
 
-    soup = BeautifulSoup(html, "html.parser")
-    for element in soup(["script", "style", "noscript", "template", "head", "nav", "svg"]):
-        element.decompose()
-    markdown: str = MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(soup)
+    try:
+        soup = BeautifulSoup(html, "html.parser")
+        for element in soup(["script", "style", "noscript", "template", "head", "nav", "svg"]):
+            element.decompose()
+        markdown: str = MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(soup)
+    except Exception as error:  # the parser and the converter have errors of many kinds, RecursionError among them
+        raise DocumentError(
+            f"{path} cannot be read: the HTML is damaged or nested too deep ({type(error).__name__})."
+        ) from error
     return _BLANK_LINES.sub("\n\n", markdown).strip() + "\n"
 
 

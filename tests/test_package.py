@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -84,3 +87,33 @@ def test_wheel_imports_in_an_empty_environment(tmp_path: Path) -> None:
     found = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert str(site) in found.stdout
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    """What the code imports stands in pyproject.toml: a library that only comes along with another can go with it."""
+    declared = {_normal(line) for line in PROJECT["project"]["dependencies"]}
+    declared.add("pydantic-core")  # half of pydantic
+    server = {"langgraph-api", "langgraph-cli", "starlette", "uvicorn", "langgraph-runtime-inmem"}
+    homes = importlib.metadata.packages_distributions()
+    for top in ("core", "graphs", "nodes", "memory", "guardrails"):
+        for file in (ROOT / top).rglob("*.py"):
+            for name in _imported(ast.parse(file.read_text(encoding="utf-8"))):
+                if name in sys.stdlib_module_names or name == "freehold":
+                    continue
+                owners = {_normal(owner) for owner in homes.get(name, [name])}
+                assert owners & (declared | server), f"{file.relative_to(ROOT)} imports {name} ({owners})"
+
+
+def _normal(requirement: str) -> str:
+    return re.split(r"[\s<>=!\[;]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Top-level names of the packages that a module imports anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found

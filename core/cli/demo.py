@@ -19,7 +19,7 @@ from freehold.cli.demo_steps import Demonstration, DemoStepError
 from freehold.cli.options import Json, Model, given_path
 from freehold.cli.render import terminal
 
-__all__ = ["demo"]
+__all__ = ["demo", "demo_documents"]
 
 
 def demo(
@@ -43,7 +43,7 @@ def demo(
     """
     console = terminal(stderr=as_json, highlight=False)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="freehold-demo-") as folder, _documents(docs, Path(folder)) as paths:
+    with tempfile.TemporaryDirectory(prefix="freehold-demo-") as folder, demo_documents(docs, Path(folder)) as paths:
         demonstration = Demonstration(Path(folder) / "workspace", paths, console, model=model, own=not docs)
         try:
             report = demonstration.run(question, paraphrase)
@@ -60,7 +60,7 @@ def demo(
 
 
 @contextmanager
-def _documents(given: list[Path] | None, folder: Path) -> Iterator[list[Path]]:
+def demo_documents(given: list[Path] | None, folder: Path) -> Iterator[list[Path]]:
     """The documents given, else the project's own, else the README that is installed with the package."""
     own = [path for path in (Path("docs"), Path("README.md")) if path.exists()] if _in_the_project() else []
     if given or own:

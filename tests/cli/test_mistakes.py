@@ -61,7 +61,6 @@ def test_chat_prints_a_thread_and_a_mistake_as_they_are(run: Run, monkeypatch: p
         ("ingest", "no[/b]folder"),
         ("ask", "x", "--home", f"{__file__}/[/b]"),
         ("no[/b]command",),
-        ("serve", "--port", "[/b]"),
         ("serve", "--host", "[/b]"),
         ("demo", "no[/b]folder"),
     ],
