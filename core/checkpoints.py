@@ -107,14 +107,15 @@ class SqliteCheckpointer(SqliteSaver):
     """
 
     def __init__(self, path: Path, mask: Callable[[str], str] | None = None) -> None:
+        connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
         try:
-            connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA secure_delete=ON")
             super().__init__(connection, serde=MaskingSerializer(mask) if mask else JsonPlusSerializer())
             self.setup()
         except sqlite3.Error as error:
+            connection.close()
             raise StorageError(f"The checkpoints in {path} cannot be opened: {error}.") from error
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="freehold-checkpoints")
 

@@ -26,7 +26,7 @@ def open_qdrant(url: str | None, folder: Path, dimension: int) -> QdrantClient:
         dimension: Length of the embedding model's vectors.
 
     Raises:
-        SettingsError: The URL cannot be used, its host may not be connected to, or the stored vectors have another length.
+        SettingsError: The URL cannot be used, its host may not be connected to, or what is stored has another length.
         StorageError: The server does not answer.
     """
     from freehold.memory import EdgeQdrantClient

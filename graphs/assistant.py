@@ -77,9 +77,9 @@ def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
     settings = workspace.settings
     local = workspace.chat_model
     own = any(part is not None for part in (model, retriever, guardrail))
+    model, retriever, guardrail = model or local, retriever or workspace.retriever, guardrail or workspace.rails
     prompts = prompts or Prompts()
     situation = None if own and cache_key is None else _situation(workspace, prompts, cache_key or "")
-    model, retriever, guardrail = model or local, retriever or workspace.retriever, guardrail or workspace.rails
     nodes: list[Node] = [
         BeginTurn(),
         CheckInput(guardrail),

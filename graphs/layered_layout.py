@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import inf
+from math import fsum, inf
 from typing import NamedTuple
 
 __all__ = ["Bend", "Layout", "Place", "arrange"]
@@ -98,7 +98,7 @@ def _ordered(layers: list[list[Place]], routes: Sequence[Sequence[Place]]) -> li
         near, way = (above, 1) if sweep % 2 == 0 else (below, -1)
         rank = {place: float(index) for layer in layers for index, place in enumerate(layer)}
         for layer in layers[::way]:
-            means = {p: sum(rank[n] for n in near[p]) / len(near[p]) if p in near else rank[p] for p in layer}
+            means = {p: fsum(rank[n] for n in near[p]) / len(near[p]) if p in near else rank[p] for p in layer}
             layer.sort(key=means.__getitem__)
             rank.update({place: index for index, place in enumerate(layer)})
         if (crossings := _crossings(layers, below)) < fewest:
@@ -129,7 +129,7 @@ def _placed(
                 near = [*above.get(place, ()), *below.get(place, ())]
                 if isinstance(place, Bend):  # the bends of an edge pull each other: it should be straight
                     near += _STRAIGHT * routes[place.edge][1:-1]
-                wanted.append(sum(middle[n] for n in near) / len(near) if near else middle[place])
+                wanted.append(fsum(middle[n] for n in near) / len(near) if near else middle[place])
             middle.update(zip(layer, _apart(wanted, [half[place] for place in layer], gap), strict=True))
     _straighten(layers, routes, half, middle, gap)
     left = min((middle[place] - half[place] for place in middle), default=0.0)
@@ -151,8 +151,8 @@ def _straighten(
             index = layer.index(bend)
             low = max([low, *(middle[p] + half[p] + gap for p in layer[:index][-1:])])
             high = min([high, *(middle[p] - half[p] - gap for p in layer[index + 1 :][:1])])
-        if low <= high:
-            mean = sum(middle[bend] for bend in route[1:-1]) / (len(route) - 2)
+        if low <= high + 1e-6:  # what rounding takes away is not missing room
+            mean = fsum(middle[bend] for bend in route[1:-1]) / (len(route) - 2)
             middle.update(dict.fromkeys(route[1:-1], min(max(mean, low), high)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Documents", "Embedder"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 256
 _AVERAGE_WORDS = 50.0
@@ -57,7 +60,8 @@ class Documents:
         language: Of stop words and word endings in BM25.
 
     Raises:
-        StorageError: The store failed, or the collection was made with another embedding model's dimension.
+        StorageError: The store failed, this object is closed, or the collection was made with another embedding
+            model's dimension.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class Documents:
         # Nobody else writes to an embedded store; on a server another process may.
         self._shared = not hasattr(client, "folder")
         self._read_at = 0.0
+        self._reading = False  # a refresh waits for the executor or is under way
+        self._closed = False
         self._prepare()
         self._refresh()
 
@@ -97,13 +103,26 @@ class Documents:
                 f"{self._embedder.dimension}. Use the model it was made with, or another collection."
             )
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError(f"The documents in {self.collection!r} are closed; open the workspace again.")
+
     async def _run(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        with self._lock:
+            self._check_open()
+            future = self._executor.submit(call)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            self._refresh_soon()
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        """Read from the store which documents there are, and whether all their passages are."""
+        """Read from the store which documents there are, and whether all their passages are.
+
+        On the executor's thread only: a write between the reading and the end of this would be forgotten.
+        """
         found: dict[str, _Source] = {}
         offset: Any = None
         while True:
@@ -129,20 +148,45 @@ class Documents:
     def version(self) -> str:
         """Digest of which documents there are and what they hold; it changes when any of them does. For cache keys.
 
-        Held in memory. On a server it is read again every ten seconds, since other processes may write there.
+        Read from memory: it never waits for the store. What this process writes is in it at once. Other processes may
+        write to a server; where documents there are in use it is read again in the background, at most every ten
+        seconds, and the calls after that see what changed.
         """
-        if self._shared and time.monotonic() - self._read_at > _REFRESH_SECONDS:
-            self._refresh()
+        self._refresh_soon()
         with self._lock:
             return self._version
 
+    def _refresh_soon(self) -> None:
+        """On a server, let the executor read again what there is, where the last reading is old."""
+        with self._lock:
+            old = time.monotonic() - self._read_at > _REFRESH_SECONDS
+            if not self._shared or not old or self._reading or self._closed:
+                return
+            self._reading = True
+            self._executor.submit(self._refresh_in_background)
+
+    def _refresh_in_background(self) -> None:
+        try:
+            self._refresh()
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; a client has errors of many kinds
+            _log.warning("Which documents there are could not be read; it is tried again: %s", error)
+        finally:
+            with self._lock:
+                self._read_at = time.monotonic()
+                self._reading = False
+
     def count(self) -> int:
-        """How many passages there are."""
+        """How many passages there are; asks the store."""
+        self._check_open()
         return self._client.count(self.collection).count
 
     async def sources(self) -> dict[str, str]:
-        """Every document and its digest; the digest is empty where a write was cut short."""
-        await self._run(self.version)
+        """Every document and its digest; the digest is empty where a write was cut short. A server is asked anew."""
+        return await self._run(self._read_sources)
+
+    def _read_sources(self) -> dict[str, str]:
+        if self._shared:
+            self._refresh()
         with self._lock:
             return {source: state.digest for source, state in self._sources.items()}
 
@@ -151,7 +195,8 @@ class Documents:
     async def upsert(self, source: str, digest: str, passages: Sequence[Passage]) -> int:
         """Store a document's passages and remove those of its earlier content.
 
-        Until its last passage is stored a document counts as incomplete: after a kill it is read again.
+        Until its last passage is stored a document counts as incomplete: after a kill or an error it is read again,
+        and what was stored of it goes then.
 
         Args:
             source: The document's path or name.
@@ -167,6 +212,7 @@ class Documents:
         """
         if not passages:
             raise DocumentError(f"{source} has no passages: nothing was stored. Check that it holds text.")
+        self._check_open()
         texts = [_indexed(passage) for passage in passages]
         vectors = await self._embedder.embed(texts)
         return await self._run(lambda: self._store(source, digest, passages, texts, vectors))
@@ -185,9 +231,10 @@ class Documents:
             payload = {key: value for key, value in passage.items() if key not in ("id", "score")}
             payload |= {"source": source, "digest": digest, "total": len(passages)}
             points.append(models.PointStruct(id=passage_id(source, digest, index), vector=named, payload=payload))
+        known = self._begin_change(source)
         for start in range(0, len(points), _BATCH):
             self._client.upsert(self.collection, points[start : start + _BATCH])
-        if source in self._sources:
+        if known:
             mine = models.FieldCondition(key="source", match=models.MatchValue(value=source))
             new = models.HasIdCondition(has_id=[point.id for point in points])
             self._client.delete(self.collection, models.Filter(must=[mine], must_not=[new]))
@@ -196,11 +243,20 @@ class Documents:
             self._set_version()
         return len(points)
 
+    def _begin_change(self, source: str) -> bool:
+        """Count a document as incomplete, before the store changes; say whether something of it may be stored."""
+        with self._lock:
+            known = source in self._sources
+            self._sources[source] = _Source()
+            self._set_version()
+        return known
+
     async def remove(self, source: str) -> None:
         """Delete a document; nothing happens where there is none."""
         await self._run(lambda: self._remove(source))
 
     def _remove(self, source: str) -> None:
+        self._begin_change(source)
         self._client.delete(self.collection, _of_sources([source]))
         with self._lock:
             self._sources.pop(source, None)
@@ -219,6 +275,9 @@ class Documents:
         Returns:
             Passages whose `score` is the cosine similarity to the query, -1 to 1, whatever their rank.
         """
+        self._check_open()
+        # Half of a surrogate pair, from a broken emoji in JSON, has no UTF-8 form, and BM25 takes nothing else.
+        query = query.encode("utf-8", "replace").decode()
         if not query.strip() or limit < 1:
             return []
         vector = (await self._embedder.embed([query]))[0]
@@ -248,7 +307,9 @@ class Documents:
         return [_passage(point, vector / length) for point in found.points]
 
     def close(self) -> None:
-        """Wait for what is under way; the client and the embedder belong to the caller."""
+        """Wait for what is under way; the client and the embedder belong to the caller. May be called again."""
+        with self._lock:
+            self._closed = True
         self._executor.shutdown()
 
 

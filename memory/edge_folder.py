@@ -106,7 +106,7 @@ class EdgeFolder:
         return True
 
     def flush(self) -> None:
-        """Put everything written so far on the disk, safe against a power cut; every collection, also where one fails."""
+        """Put everything written so far on the disk, safe against a power cut: every collection, though one fails."""
         with self._guard:
             shards = list(self._shards.values())
         with contextlib.ExitStack() as stack:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from freehold.errors import FreeholdError, StorageError
+from freehold.errors import FreeholdError, SettingsError, StorageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ __all__ = ["SemanticIndex"]
 
 T = TypeVar("T")
 
+_LONGEST = 1e10  # seconds, three centuries: an endless time would have no JSON form
 _POINT_IDS = uuid.UUID("6f9f2f0e-6b0f-5b0c-9d52-1c1a7ad3c0de")
 
 
@@ -39,12 +41,17 @@ class SemanticIndex:
     The collection is made on first use, and made anew where its vectors have another length: what it holds can be asked
     again. Vectors of two encoders of the same length must not meet: give each encoder its own collection.
 
+    A question is not found after its time, and is removed by the next `add` or the next opening. Where there are more
+    than `max_questions`, those whose time ends soonest go.
+
     Args:
         client: An `EdgeQdrantClient`, or a client of a Qdrant server. It is shared, and stays open on `close`.
         embedder: Makes the vectors.
         collection: Name of the collection.
+        max_questions: Most questions that are kept, over all scopes.
 
     Raises:
+        SettingsError: `max_questions` is below 1.
         StorageError: From every method: the collection cannot be read or written, or this index is closed.
         InferenceError: From `add` and `nearest`, where the embedder fails.
 
@@ -56,14 +63,27 @@ class SemanticIndex:
         ['key-1']
     """
 
-    def __init__(self, client: QdrantClient, embedder: _Embedder, collection: str = "cache") -> None:
+    def __init__(
+        self, client: QdrantClient, embedder: _Embedder, collection: str = "cache", *, max_questions: int = 10_000
+    ) -> None:
+        if max_questions < 1:
+            raise SettingsError(f"max_questions={max_questions} cannot be used: an index holds at least 1 question.")
         self.collection = collection
+        self.max_questions = max_questions
         self._client = client
         self._embedder = embedder
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="freehold-questions")
         self._ready = False  # belongs to the executor's thread
 
-    async def add(self, key: str, question: str, scope: str, vector: Sequence[float] | None = None) -> None:
+    async def add(
+        self,
+        key: str,
+        question: str,
+        scope: str,
+        vector: Sequence[float] | None = None,
+        *,
+        ttl_seconds: float | None = None,
+    ) -> None:
         """Put a question under the key of its answer, over an earlier one of the same key.
 
         Args:
@@ -71,11 +91,12 @@ class SemanticIndex:
             question: The question as it was asked.
             scope: Only questions of the same scope are compared.
             vector: The question's vector, where it is known already.
+            ttl_seconds: How long the question is kept, as long as its answer; None is until it is pushed out.
         """
         # Half of a surrogate pair has no UTF-8 form, and the engine takes nothing else.
         text = question.encode("utf-8", "replace").decode()
         point = list(vector) if vector is not None else await self._vector(text)
-        await self._run(lambda: self._add(key, text, scope, point))
+        await self._run(lambda: self._add(key, text, scope, point, ttl_seconds))
 
     async def nearest(self, question: str, scope: str, limit: int = 1) -> list[tuple[str, str, float]]:
         """The nearest questions of the scope, best first: key, question, cosine similarity."""
@@ -129,30 +150,59 @@ class SemanticIndex:
 
         if self._client.collection_exists(self.collection):
             vectors: Any = self._client.get_collection(self.collection).config.params.vectors
-            if getattr(vectors, "size", None) == self._embedder.dimension:
-                return
-            self._client.delete_collection(self.collection)
-        self._client.create_collection(
-            self.collection,
-            vectors_config=models.VectorParams(size=self._embedder.dimension, distance=models.Distance.COSINE),
-        )
-        self._client.create_payload_index(self.collection, "scope", models.PayloadSchemaType.KEYWORD)
+            if getattr(vectors, "size", None) != self._embedder.dimension:
+                self._client.delete_collection(self.collection)
+        if not self._client.collection_exists(self.collection):
+            self._client.create_collection(
+                self.collection,
+                vectors_config=models.VectorParams(size=self._embedder.dimension, distance=models.Distance.COSINE),
+            )
+        indexed = self._client.get_collection(self.collection).payload_schema
+        for field, schema in (
+            ("scope", models.PayloadSchemaType.KEYWORD),
+            ("expires_at", models.PayloadSchemaType.FLOAT),
+        ):
+            if field not in indexed:
+                self._client.create_payload_index(self.collection, field, schema)
+        self._remove_expired()
 
-    def _add(self, key: str, question: str, scope: str, vector: list[float]) -> None:
+    def _add(self, key: str, question: str, scope: str, vector: list[float], ttl_seconds: float | None) -> None:
         from qdrant_client import models
 
-        payload = {"key": key, "question": question, "scope": scope}
+        self._remove_expired()
+        kept_for = _LONGEST if ttl_seconds is None else min(ttl_seconds, _LONGEST)
+        payload = {"key": key, "question": question, "scope": scope, "expires_at": time.time() + kept_for}
         point = models.PointStruct(id=_point_id(key), vector=vector, payload=payload)
         self._client.upsert(self.collection, points=[point])
+        excess = self._client.count(self.collection).count - self.max_questions
+        if excess > 0:
+            # Some more than that, so that a full index does not look for the oldest at every addition.
+            soonest, _ = self._client.scroll(
+                self.collection,
+                scroll_filter=models.Filter(must_not=[models.HasIdCondition(has_id=[point.id])]),
+                order_by="expires_at",
+                limit=excess + self.max_questions // 20,
+                with_payload=False,
+            )
+            self._client.delete(self.collection, models.PointIdsList(points=[record.id for record in soonest]))
+
+    def _remove_expired(self) -> None:
+        """Remove what is past its time, and what an earlier version kept without one."""
+        from qdrant_client import models
+
+        past = models.FieldCondition(key="expires_at", range=models.Range(lte=time.time()))
+        timeless = models.IsEmptyCondition(is_empty=models.PayloadField(key="expires_at"))
+        self._client.delete(self.collection, models.Filter(should=[past, timeless]))
 
     def _nearest(self, vector: list[float], scope: str, limit: int) -> list[tuple[str, str, float]]:
         from qdrant_client import models
 
         same_scope = models.FieldCondition(key="scope", match=models.MatchValue(value=scope))
+        alive = models.FieldCondition(key="expires_at", range=models.Range(gt=time.time()))
         found = self._client.query_points(
             self.collection,
             query=vector,
-            query_filter=models.Filter(must=[same_scope]),
+            query_filter=models.Filter(must=[same_scope, alive]),
             limit=limit,
             with_payload=True,
         )

@@ -18,6 +18,7 @@ from rich.markup import escape
 from freehold.cli.demo_steps import Demonstration, DemoStepError
 from freehold.cli.options import Json, Model, given_path
 from freehold.cli.render import terminal
+from freehold.errors import UserError
 
 __all__ = ["demo", "demo_documents"]
 
@@ -61,13 +62,20 @@ def demo(
 
 @contextmanager
 def demo_documents(given: list[Path] | None, folder: Path) -> Iterator[list[Path]]:
-    """The documents given, else the project's own, else the README that is installed with the package."""
+    """The documents given, else the project's own, else the README that is installed with the package.
+
+    Raises:
+        UserError: None are given, and the package was installed without its README.
+    """
     own = [path for path in (Path("docs"), Path("README.md")) if path.exists()] if _in_the_project() else []
     if given or own:
         yield given or own
         return
+    text = str(metadata("freehold").json.get("description", ""))
+    if not text.strip():
+        raise UserError("Freehold is installed without its README, so there is nothing to show: freehold demo DOCS...")
     readme = folder / "README.md"
-    readme.write_text(str(metadata("freehold").json["description"]), encoding="utf-8")
+    readme.write_text(text, encoding="utf-8")
     yield [readme]
 
 

@@ -40,8 +40,8 @@ _CANDIDATES = 4  # the nearest may be refused by the gate, or its entry gone, wh
 class QuestionIndex(Protocol):
     """Finds earlier questions of like meaning within a scope; `freehold.memory.SemanticIndex` is one."""
 
-    async def add(self, key: str, question: str, scope: str) -> None:
-        """Put a question under the key of its answer."""
+    async def add(self, key: str, question: str, scope: str, *, ttl_seconds: float | None = None) -> None:
+        """Put a question under the key of its answer, and keep it no longer than this; None sets no time."""
         ...
 
     async def nearest(self, question: str, scope: str, limit: int = 1) -> list[tuple[str, str, float]]:
@@ -108,7 +108,7 @@ class ResponseCache:
         store: Where the answers lie. The cache owns it, and closes it.
         index: Finds questions of like meaning; None leaves the exact tier only. The cache owns it, and closes it.
         threshold: Least cosine similarity of a semantic hit; see `DEFAULT_THRESHOLD` for how it was chosen.
-        ttl_seconds: How long an answer may be served; seven days by default.
+        ttl_seconds: How long an answer may be served, and its question kept in the index; seven days by default.
         gate: Says why a candidate above the threshold may not serve a question, or None.
 
     Raises:
@@ -176,7 +176,7 @@ class ResponseCache:
         self._count("stored")
         if self._index is not None and _has_meaning(question):
             try:
-                await self._index.add(key, question, situation.scope)
+                await self._index.add(key, question, situation.scope, ttl_seconds=self.ttl_seconds)
             except Exception as error:  # noqa: BLE001 - the exact tier has it
                 _log.warning("An answer was cached for exact repeats only: %s", error)
                 self._count("store_errors")

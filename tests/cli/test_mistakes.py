@@ -46,9 +46,11 @@ def test_ask_prints_a_thread_as_it_was_given(run: Run) -> None:
 
 def test_chat_prints_a_thread_and_a_mistake_as_they_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread is printed so that a shell takes it back; an error in a turn is told, and the next turn is taken."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{'tea [/b] ' * 20_000}\nHello\n/quit\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{'tea [/b] ' * 10_000}\nHello\n/quit\n"))
     ended = run("chat", "--thread", MARKUP)
     assert ended.code == 0
+    assert "Shorten the message" in ended.told
+    assert "Ask me something about your documents" in ended.told
     assert ended.told.endswith(f"--thread '{MARKUP}'")
     assert "Traceback" not in ended.told
 

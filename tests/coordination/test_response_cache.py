@@ -288,3 +288,17 @@ def test_settings_that_make_no_sense_are_refused(store: SQLiteStore, values: dic
     """Protects from a cache that could never answer, or always."""
     with pytest.raises(SettingsError, match="cannot be used"):
         ResponseCache(store, None, **values)
+
+
+async def test_questions_go_with_their_answers(
+    store: SQLiteStore, index: SemanticIndex, client: EdgeQdrantClient
+) -> None:
+    """Protects users: the index keeps no question beyond the time of its answer, though the documents' version changed.
+
+    No lookup ever meets those again, so the index must let go of them by itself.
+    """
+    cache = ResponseCache(store, index, ttl_seconds=1e-6)
+    for number in range(10):
+        assert await cache.store(f"{QUESTION} {number}", replace(HERE, documents=f"v{number}"), ANSWER)
+    assert client.count(index.collection).count == 1
+    await cache.aclose()

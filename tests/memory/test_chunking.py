@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,3 +105,42 @@ def test_sentences_stay_whole_and_tokens_may_count() -> None:
 def test_only_headings_give_a_passage() -> None:
     """A document of headings alone is still found by them."""
     assert [passage["text"] for passage in split(document("# Birds\n## Herons\n"))] == ["# Birds\n## Herons"]
+
+
+def steps(text: str) -> int:
+    """How many of our own functions and generators were entered while a text was split."""
+    entered = 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal entered
+        entered += event == "call" and frame.f_globals.get("__name__") == "freehold.memory.chunking"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        split(document(text))
+    finally:
+        sys.setprofile(before)
+    return entered
+
+
+def test_work_grows_with_the_text_only() -> None:
+    """Twice the code fences is twice the work: a long file with many does not hold the reader for minutes."""
+    part = "## Heading\n\ntext text text\n\n```\ncode\ncode\n```\n\n"
+    assert steps(part * 160) < 2.5 * steps(part * 80)
+
+
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [
+        ("# Birds ##", "Birds"),
+        ("# Birds #1#", "Birds #1#"),
+        ("# C#", "C#"),
+        ("## ##", "##"),
+        ("# Birds # # \t", "Birds #"),
+        ("# Birds" + " " * 200_000 + "fly", "Birds" + " " * 200_000 + "fly"),  # the old expression took minutes
+    ],
+)
+def test_closing_number_signs_are_no_part_of_a_heading(line: str, heading: str) -> None:
+    """A heading is what CommonMark says it is, at any length."""
+    assert [passage["heading"] for passage in split(document(f"{line}\nThey fly."))] == [heading]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.retrievers import BaseRetriever
@@ -40,6 +42,20 @@ def documents(client: QdrantClient, embedder: LlamaEmbeddings) -> Iterator[Docum
 def passages(source: str, text: str, digest: str = "1") -> list[Passage]:
     """The passages of a Markdown text."""
     return split(LoadedDocument(source, text, None, "markdown", digest))
+
+
+def passage(number: int, text: str) -> Passage:
+    """One passage of this text."""
+    return {
+        "id": "",
+        "text": text,
+        "source": "birds.md",
+        "heading": "",
+        "page": None,
+        "start": number,
+        "end": number + len(text),
+        "score": 0.0,
+    }
 
 
 async def fill(documents: Documents) -> None:
@@ -162,3 +178,148 @@ async def test_mistakes_are_named(documents: Documents, client: EdgeQdrantClient
     client.create_collection("other", {"dense": models.VectorParams(size=3, distance=models.Distance.COSINE)})
     with pytest.raises(StorageError, match="3 dimensions"):
         Documents(client, embedder, "other")
+
+
+async def test_a_failed_write_is_read_again_and_changes_the_version(
+    documents: Documents, client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a document never counts as whole: caches must not trust the old version, and the next write cleans up."""
+    before, real, calls = documents.version(), client.upsert, 0
+
+    def full(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise StorageError("No space left on device")
+        return real(*arguments, **options)
+
+    old = [passage(number, f"old text number {number}") for number in range(258)]
+    monkeypatch.setattr(client, "upsert", full)
+    with pytest.raises(StorageError, match="No space"):
+        await documents.upsert("birds.md", "1", old)
+    monkeypatch.undo()
+    assert documents.count() == 256
+    assert documents.version() != before
+    assert await documents.sources() == {"birds.md": ""}
+    await documents.upsert("birds.md", "2", [passage(0, "new text")])
+    assert documents.count() == 1
+    assert [found["text"] for found in await documents.search("old text")] == ["new text"]
+    assert await documents.sources() == {"birds.md": "2"}
+
+
+async def test_a_failed_removal_changes_the_version(
+    documents: Documents, client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removal that may have happened is not taken for one that did not."""
+    await fill(documents)
+    before = documents.version()
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise StorageError("timed out")
+
+    monkeypatch.setattr(client, "delete", lost)
+    with pytest.raises(StorageError, match="timed out"):
+        await documents.remove("birds.md")
+    assert documents.version() != before
+    assert await documents.sources() == {"birds.md": "", "tools.md": "1"}
+
+
+class Served(QdrantClient):
+    """qdrant-client's own store in the place of a server; it notes which threads read documents, and can be down."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+        self.readers: list[str] = []
+        self.down = False
+
+    def create_payload_index(self, *_: Any, **__: Any) -> Any:
+        """Local mode only warns here."""
+
+    def scroll(self, *arguments: Any, **options: Any) -> Any:
+        self.readers.append(threading.current_thread().name)
+        if self.down:
+            raise ConnectionError("the server is down")
+        return super().scroll(*arguments, **options)
+
+
+def read_out(documents: Documents) -> None:
+    """Wait for what the documents' thread was given."""
+    documents._executor.submit(lambda: None).result()
+
+
+async def test_the_version_never_asks_a_server_on_the_callers_thread(
+    embedder: LlamaEmbeddings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What other processes write comes into the version from the background; a server that is down is only logged."""
+    monkeypatch.setattr("freehold.memory.documents._REFRESH_SECONDS", 0.0)
+    server = Served()
+    documents, elsewhere = Documents(server, embedder), Documents(server, embedder)
+    empty = documents.version()
+    read_out(documents)
+    await elsewhere.upsert("birds.md", "1", passages("birds.md", BIRDS))
+    read_out(elsewhere)
+    server.readers.clear()
+    assert documents.version() == empty
+    read_out(documents)
+    assert documents.version() == elsewhere.version() != empty
+    read_out(documents)
+    read_out(elsewhere)
+    assert server.readers
+    assert all(name.startswith("freehold-documents") for name in server.readers)
+    # A search refreshes as well, when it is done.
+    await elsewhere.remove("birds.md")
+    server.readers.clear()
+    await documents.search("What does the heron eat?")
+    read_out(documents)
+    assert server.readers
+    server.down = True
+    assert documents.version() == empty
+    read_out(documents)
+    assert "the server is down" in caplog.text
+    assert documents.version() == empty
+    read_out(documents)
+    documents.close()
+    elsewhere.close()
+    server.close()
+
+
+async def test_a_server_is_read_at_most_every_ten_seconds(embedder: LlamaEmbeddings) -> None:
+    """Searches and versions right after another do not read all passages each time; the list of documents does."""
+    server = Served()
+    documents = Documents(server, embedder)
+    server.readers.clear()
+    await fill(documents)
+    for _ in range(3):
+        await documents.search("heron")
+        documents.version()
+    read_out(documents)
+    assert server.readers == []
+    assert await documents.sources() == {"birds.md": "1", "tools.md": "1"}
+    assert len(server.readers) == 1
+    documents.close()
+    server.close()
+
+
+async def test_half_a_surrogate_pair_is_searched(documents: Documents) -> None:
+    """A broken emoji in a question finds what the rest of the question finds."""
+    await fill(documents)
+    assert (await documents.search("What does the heron eat? \ud83d", limit=1))[0]["heading"] == "Birds > Heron"
+
+
+async def test_closed_documents_say_so(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> None:
+    """Every method that needs the store gives Freehold's own error after close; closing twice is closing once."""
+    documents = Documents(client, embedder)
+    await fill(documents)
+    documents.close()
+    documents.close()
+    for call in (
+        lambda: documents.search("heron"),
+        lambda: documents.upsert("a.md", "1", passages("a.md", BIRDS)),
+        lambda: documents.remove("birds.md"),
+        documents.sources,
+    ):
+        with pytest.raises(StorageError, match="closed"):
+            await call()
+    with pytest.raises(StorageError, match="closed"):
+        documents.count()
+    assert documents.version()

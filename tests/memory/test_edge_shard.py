@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
+from freehold.errors import StorageError
 from freehold.memory import EdgeQdrantClient
 
 NAME = "things"
@@ -97,4 +98,64 @@ def test_interrupted_swap_is_mended(client: EdgeQdrantClient) -> None:
     (collection / "shard").rename(collection / "shard.old")
     reopened = EdgeQdrantClient(client.folder)
     assert reopened.count(NAME).count == 1
+    reopened.close()
+
+
+def grown(folder: Path, session: int) -> EdgeQdrantClient:
+    """A new client, through which forty more points were written; its upkeep runs when the test says so."""
+    client = EdgeQdrantClient(folder, optimize_after=50, flush_every=3600)
+    if session == 0:
+        client.create_collection(
+            NAME, DENSE, sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        )
+    words = models.SparseVector(indices=[1], values=[1.0])
+    points = [
+        models.PointStruct(id=40 * session + number, vector={"": [1.0, number, 2.0], "bm25": words})
+        for number in range(40)
+    ]
+    client.upsert(NAME, points)
+    return client
+
+
+def test_the_index_is_built_for_what_earlier_sessions_wrote(tmp_path: Path) -> None:
+    """Points count until they are optimised, over any number of openings, and not again after that."""
+    counts = []
+    for session in range(4):
+        client = grown(tmp_path, session)
+        shard = client._folder.shard(NAME)
+        before = shard.unindexed
+        client._folder.keep_up()
+        counts.append((before, shard.unindexed))
+        client.close()
+    assert counts == [(40, 40), (80, 0), (40, 40), (80, 0)]
+    assert not list(tmp_path.rglob("shard.new"))
+
+
+@pytest.mark.parametrize("damage", [None, "", "many"])
+def test_a_lost_count_is_every_point(tmp_path: Path, damage: str | None) -> None:
+    """Collections of an earlier version, and a count cut short by a power cut, are optimised rather than forgotten."""
+    grown(tmp_path, 0).close()
+    count = tmp_path / NAME / "unindexed"
+    if damage is None:
+        count.unlink()
+    else:
+        count.write_text(damage)
+    client = EdgeQdrantClient(tmp_path)
+    assert client.count(NAME).count == 40
+    assert client._folder.shard(NAME).unindexed == 40
+    client.close()
+
+
+def test_a_failed_optimisation_forgets_no_point(client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an optimisation that failed had begun with is counted again, here and after opening anew."""
+    client.upsert(NAME, [point(number, [1.0, number, 2.0]) for number in range(30)])
+    monkeypatch.setattr("freehold.memory.edge_shard._OPTIMIZE", "raise SystemExit(3)")
+    shard = client._folder.shard(NAME)
+    with pytest.raises(StorageError, match="ended with 3"):
+        shard.optimize()
+    assert shard.unindexed == 30
+    client.close()
+    reopened = EdgeQdrantClient(client.folder)
+    reopened.upsert(NAME, [point(99, [1.0, 99.0, 2.0])])
+    assert reopened._folder.shard(NAME).unindexed == 31
     reopened.close()

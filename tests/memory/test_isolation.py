@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +139,63 @@ async def test_forgetting_erases_what_mem0_itself_would_write(memory: LongTermMe
     assert left == {scope for scope, kept in scopes.items() if kept}
     assert database.execute("SELECT count(*) FROM history").fetchone() == (0,)
     database.close()
+
+
+_KILLED_WHILE_STORING = """
+import os, signal, sys
+from pathlib import Path
+from freehold import Context
+from freehold.inference import LlamaEmbeddings
+from freehold.memory import EdgeQdrantClient, LongTermMemory
+from freehold.models import EMBEDDING_MODEL, model_path
+from freehold.portal import run_sync
+from tests.memory.extractors import KeepWhole
+
+folder = Path(sys.argv[1])
+client = EdgeQdrantClient(folder / "qdrant")
+memory = LongTermMemory(client, LlamaEmbeddings(model_path(EMBEDDING_MODEL)), KeepWhole(), folder / "memory")
+ada = Context(user_id="ada")
+run_sync(memory.list(ada))
+memory._mem0.db.add_history = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+run_sync(memory.add(sys.argv[2], ada))
+"""
+
+
+def kill_while_storing(folder: Path) -> None:
+    """Leave Ada's memory as a process does that is killed between mem0's vector and its history row."""
+    command = [sys.executable, "-c", _KILLED_WHILE_STORING, str(folder), SECRET]
+    child = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], check=False)
+    assert child.returncode == -signal.SIGKILL
+
+
+async def test_a_memory_without_history_is_forgotten(embedder: LlamaEmbeddings, tmp_path: Path) -> None:
+    """A process killed between mem0's vector and its history row leaves a memory that forget finds nonetheless."""
+    kill_while_storing(tmp_path)
+    client = EdgeQdrantClient(tmp_path / "qdrant")
+    memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
+    assert [found["text"] for found in await memory.list(ADA)] == [SECRET]
+    assert await memory.forget(ADA) == 1
+    assert await memory.list(ADA) == []
+    memory.close()
+    client.close()
+    assert files_with(tmp_path, SECRET) == []
+
+
+async def test_forgetting_completes_what_left_no_trace(
+    memory: LongTermMemory, client: EdgeQdrantClient, tmp_path: Path
+) -> None:
+    """Bytes of deleted points go though neither a point nor a row names their owner any more."""
+    await memory.add(SECRET, ADA)
+    with sqlite3.connect(tmp_path / "memory" / "history.db") as database:
+        database.execute("DELETE FROM history")
+    database.close()
+    (row,) = client.scroll("memories")[0]
+    client.delete("memories", [row.id])
+    client.flush()
+    assert files_with(tmp_path / "qdrant", SECRET)
+    assert await memory.forget(ADA) == 0
+    client.flush()
+    assert files_with(tmp_path, SECRET) == []
 
 
 @pytest.mark.parametrize("survivors", [2, 5, 6, 8])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -105,6 +106,30 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str, content: bytes, r
     with pytest.raises(DocumentError, match=reason) as caught:
         load(path, max_bytes=2_000)
     assert str(path) in str(caught.value)
+
+
+def test_deeply_nested_html_is_named(tmp_path: Path) -> None:
+    """A page nested deeper than Python recurses is one bad file, and does not end the whole ingest."""
+    path = tmp_path / "deep.html"
+    path.write_text("<div>" * 20_000 + "text" + "</div>" * 20_000)
+    with pytest.raises(DocumentError, match=r"deep\.html.*nested too deep"):
+        load(path)
+
+
+def test_a_pipe_is_no_document(tmp_path: Path) -> None:
+    """A pipe, which would wait for a writer for ever, is left out of a folder and refused by its name."""
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    assert find_documents([tmp_path]) == []
+    for path in (pipe, Path("/dev/null")):
+        named = tmp_path / "link.txt"
+        named.unlink(missing_ok=True)
+        named.symlink_to(path)
+        with pytest.raises(DocumentError, match=r"link\.txt.*not a regular file"):
+            load(named)
+    (tmp_path / "folder.md").mkdir()
+    with pytest.raises(DocumentError, match="not a regular file"):
+        load(tmp_path / "folder.md")
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from qdrant_client import models
 
-from freehold.errors import StorageError
+from freehold.errors import SettingsError, StorageError
 from freehold.inference import LlamaEmbeddings
 from freehold.memory.edge_client import EdgeQdrantClient
 from freehold.memory.semantic_index import SemanticIndex
@@ -146,3 +147,56 @@ def test_any_text_is_a_key_and_a_question(
         await index.close()
 
     run_sync(run())
+
+
+async def test_questions_go_when_their_answers_do(index: SemanticIndex, client: EdgeQdrantClient) -> None:
+    """Protects users: a question past its time is not found, and the next addition of any scope removes it."""
+    await index.add("lasting", QUESTION, "s", ttl_seconds=3600)
+    await index.add("endless", QUESTION, "s")
+    await index.add("passing", QUESTION, "s", ttl_seconds=1e-6)
+    assert {key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)} == {"lasting", "endless"}
+    assert client.count("cache").count == 3
+    await index.add("other", PARAPHRASE, "another scope", ttl_seconds=3600)
+    kept = {record.payload["key"] for record in client.scroll("cache")[0] if record.payload}
+    assert kept == {"lasting", "endless", "other"}
+
+
+async def test_opening_removes_what_is_past_its_time(
+    index: SemanticIndex, client: EdgeQdrantClient, embedder: LlamaEmbeddings
+) -> None:
+    """Protects users whose assistant is started again later: it need not wait for the next answer."""
+    await index.add("passing", QUESTION, "s", ttl_seconds=1e-6)
+    await index.add("lasting", QUESTION, "s", ttl_seconds=3600)
+    await index.add("passing", QUESTION, "s", ttl_seconds=1e-6)
+    assert client.count("cache").count == 2
+    later = SemanticIndex(client, embedder)
+    assert len(await later.nearest(QUESTION, "s", limit=5)) == 1
+    assert client.count("cache").count == 1
+    await later.close()
+
+
+async def test_questions_of_an_earlier_version_go(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> None:
+    """Protects from questions without a time, which would stay for ever."""
+    client.create_collection("cache", models.VectorParams(size=embedder.dimension, distance=models.Distance.COSINE))
+    client.create_payload_index("cache", "scope", models.PayloadSchemaType.KEYWORD)
+    old = {"key": "old", "question": QUESTION, "scope": "s"}
+    client.upsert("cache", [models.PointStruct(id=1, vector=[1.0] * embedder.dimension, payload=old)])
+    index = SemanticIndex(client, embedder)
+    assert await index.nearest(QUESTION, "s") == []
+    assert client.count("cache").count == 0
+    await index.add("k", QUESTION, "s", ttl_seconds=60)
+    assert [key for key, _, _ in await index.nearest(QUESTION, "s")] == ["k"]
+    await index.close()
+
+
+async def test_no_more_questions_than_allowed(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> None:
+    """Protects the disk: above the limit the questions that would go soonest go, never the one just added."""
+    index = SemanticIndex(client, embedder, max_questions=5)
+    for number in (3, 1, 4, 2, 7, 6, 5, 0):
+        await index.add(f"k{number}", f"Question number {number}", f"scope {number}", ttl_seconds=1000 + 100 * number)
+        assert client.count("cache").count <= 5
+    kept = {record.payload["key"] for record in client.scroll("cache")[0] if record.payload}
+    assert kept == {"k4", "k5", "k6", "k7", "k0"}
+    await index.close()
+    with pytest.raises(SettingsError, match="max_questions=0"):
+        SemanticIndex(client, embedder, max_questions=0)
