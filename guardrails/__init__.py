@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from freehold.guardrails.disguises import disguises
 from freehold.guardrails.known_attacks import KnownAttacks
-from freehold.guardrails.normalise import disguises, normalise
+from freehold.guardrails.normalise import normalise
 from freehold.guardrails.personal_data import KINDS, Masked, PersonalDataMasker
 from freehold.guardrails.rails import Rails
 from freehold.guardrails.rails_config import DEFAULT_CONFIG

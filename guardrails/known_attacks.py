@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 __all__ = ["KnownAttacks"]
+
+# An embedding of more says less about each part, and its time grows with the length.
+_LONGEST = 300
+# Shorter sentences are read with what follows them.
+_SHORTEST = 60
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
+_WORD = re.compile(r"[a-z]{3,}")
 
 
 class KnownAttacks:
@@ -35,6 +43,10 @@ class KnownAttacks:
         self._embedder = embedder
         self._attacks = tuple(attacks)
         self._ordinary = tuple(ordinary)
+        # Words of the attacks that no ordinary example has point to the part of a long text that is worth an embedding.
+        self._telling = frozenset(_WORD.findall(" ".join(self._attacks).lower())) - frozenset(
+            _WORD.findall(" ".join(self._ordinary).lower())
+        )
         self._vectors: ndarray[Any, Any] | None = None
         self._lock = threading.Lock()
 
@@ -49,17 +61,41 @@ class KnownAttacks:
     async def score(self, text: str) -> float:
         """Cosine similarity to the nearest attack, -1 to 1; less what the text is nearer to an ordinary example.
 
-        Long texts are judged by their first 300 characters: attacks state themselves early, an embedding of more says
-        less about each part, and its time grows with the length.
+        A text above 300 characters is judged by its first 300, by its last sentence and by the sentence with the most
+        words that only attacks have, each for itself; the highest score counts. At most three embeddings; a shorter
+        text is embedded as it is, so that a cache of embeddings knows it.
         """
         await self.warm()
         vectors = self._vectors
         assert vectors is not None  # noqa: S101 - warm() set it; tells the type checker
-        query = _unit([await self._embedder.aembed_query(text[:300])])[0]
-        similarities = vectors @ query
-        attack = float(similarities[: len(self._attacks)].max())
-        ordinary = float(similarities[len(self._attacks) :].max()) if self._ordinary else -1.0
-        return attack - max(0.0, ordinary - attack)
+        queries = _unit([await self._embedder.aembed_query(part) for part in self._parts(text)])
+        similarities = queries @ vectors.T
+        attack = similarities[:, : len(self._attacks)].max(axis=1)
+        if not self._ordinary:
+            return float(attack.max())
+        ordinary = similarities[:, len(self._attacks) :].max(axis=1)
+        return float((attack - (ordinary - attack).clip(min=0.0)).max())
+
+    def _parts(self, text: str) -> list[str]:
+        """What is embedded of a text: all of a short one, at most three parts of a long one."""
+        if len(text) <= _LONGEST:
+            return [text]
+        sentences = _sentences(text)
+        telling = max(sentences, key=lambda sentence: len(self._telling.intersection(_WORD.findall(sentence.lower()))))
+        return list(dict.fromkeys([text[:_LONGEST], telling, sentences[-1]]))
+
+
+def _sentences(text: str) -> list[str]:
+    """The text in sentences of 60 to 300 characters; short ones are joined, long ones cut."""
+    sentences: list[str] = []
+    current = ""
+    for sentence in _SENTENCE_END.split(text):
+        current = f"{current} {sentence}".strip()
+        if len(current) < _SHORTEST:
+            continue
+        sentences += [current[start : start + _LONGEST] for start in range(0, len(current), _LONGEST)]
+        current = ""
+    return [*sentences, current] if current else sentences
 
 
 def _unit(vectors: Sequence[Sequence[float]]) -> ndarray[Any, Any]:

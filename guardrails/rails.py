@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from freehold.errors import GuardrailError
+from freehold.guardrails.disguises import disguises, without_marks
 from freehold.guardrails.known_attacks import KnownAttacks
-from freehold.guardrails.normalise import disguises, normalise
+from freehold.guardrails.normalise import normalise
 from freehold.guardrails.rails_config import DEFAULT_CONFIG, load_config
 from freehold.guardrails.settings import rail_settings
 from freehold.guardrails.verdict import Verdict
@@ -35,24 +36,40 @@ _OVERLAP = 1_000
 _RULE_NAME = re.compile(r"\(\?P<(\w+)>")
 
 
+def _windows(text: str) -> Iterator[str]:
+    if len(text) <= _WINDOW:
+        yield text
+        return
+    for start in range(0, len(text) - _OVERLAP, _WINDOW - _OVERLAP):
+        yield text[start : start + _WINDOW]
+
+
 def _readings(judges: list[CompiledRail], text: str) -> Iterator[tuple[CompiledRail, str]]:
-    """Each judge with each text that it is to read: as written, then without disguises; patterns in windows."""
-    for reading in [text, *disguises(text)]:
+    """Each judge with each text that it is to read: as written, then without disguises; patterns also without marks."""
+    patterns = [rail for rail in judges if rail.surface.action.name == "detect_regex_pattern"]
+    readings = [text, *disguises(text)]
+    for reading in readings:
         for rail in judges:
-            if rail.surface.action.name != "detect_regex_pattern" or len(reading) <= _WINDOW:
+            if rail in patterns:
+                yield from ((rail, window) for window in _windows(reading))
+            else:
                 yield rail, reading
-                continue
-            for start in range(0, len(reading) - _OVERLAP, _WINDOW - _OVERLAP):
-                yield rail, reading[start : start + _WINDOW]
+    if not patterns:
+        return
+    unmarked = dict.fromkeys(words for reading in readings for words in without_marks(reading))
+    for reading in unmarked.keys() - set(readings):
+        for rail in patterns:
+            yield from ((rail, window) for window in _windows(reading))
 
 
 class Rails:
     """Check texts with the rails of a NeMo Guardrails configuration; implements `Guardrail`.
 
     Each text is normalised first. Then the rails that rewrite run, one after the other in the configured order; then
-    the rails that judge see the rewritten text, and again with its disguises taken off, where it wears any; patterns
-    read texts above 8,000 characters in overlapping windows. The first rail that blocks ends the check. A rail that
-    fails blocks, with `failed=True` in the verdict, and is logged without the text.
+    the rails that judge see the rewritten text, and again with its disguises taken off, where it wears any. Patterns
+    also read it without markup and punctuation, and texts above 8,000 characters in overlapping windows. The first rail
+    that blocks ends the check. A rail that fails blocks, with `failed=True` in the verdict, and is logged without the
+    text.
 
     Construction reads the configuration, compiles every rail and refuses what would not run; nothing is deferred to the
     first message. One object serves every thread and event loop.

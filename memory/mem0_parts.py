@@ -142,7 +142,7 @@ def build_mem0(
     LlmFactory.register_provider(_PROVIDER, f"{__name__}.RefusingModel")
     EmbedderFactory.provider_to_class[_PROVIDER] = f"{__name__}.PreparedEmbeddings"
     VectorStoreFactory.provider_to_class[_PROVIDER] = f"{__name__}.ScopedQdrant"
-    store = {"client": client, "collection_name": collection, "embedding_model_dims": dimension}
+    store = {"client": client, "collection_name": collection, "embedding_model_dims": dimension, "on_disk": True}
     config = MemoryConfig(vector_store=VectorStoreConfig(provider="qdrant", config=store), history_db_path=str(history))
     # The validators refuse provider names that they do not know, so these are set on the finished configuration.
     config.vector_store.provider = _PROVIDER
