@@ -294,7 +294,7 @@ def _vector_params(params: models.VectorParams) -> edge.EdgeVectorParams:
     return edge.EdgeVectorParams(
         params.size,
         getattr(edge.Distance, params.distance.value),
-        # Mapped and read as it is used. Otherwise opening a collection reads at least 32 MB into memory, however small it is.
+        # Mapped and read as it is used; else opening a collection reads 32 MB into memory, however small it is.
         on_disk=params.on_disk is not False,
         multivector_config=None if params.multivector_config is None else multi,
         datatype=None if datatype is None else getattr(edge.VectorStorageDatatype, datatype.value.capitalize()),
