@@ -33,7 +33,7 @@ def _shown(
     return boxes, texts, edges
 
 
-def _check(graph: Any) -> dict[str, ET.Element]:
+def check_drawn(graph: Any) -> dict[str, ET.Element]:
     """Every node and edge is there, conditional edges alone are dashed, no box lies on another or off the paper."""
     picture, shown = draw(graph), graph.get_graph()
     boxes, texts, edges = _shown(picture)
@@ -52,9 +52,9 @@ def _check(graph: Any) -> dict[str, ET.Element]:
 
 def test_the_graphs_that_ship_are_drawn(workspace: Workspace) -> None:
     """The assistant with its way back to `generate`, and the ingest graph with its loop."""
-    back = _check(create_assistant(workspace))["check_output to generate"].get("d", "")
+    back = check_drawn(create_assistant(workspace))["check_output to generate"].get("d", "")
     assert int(back.split("C")[0].split()[1]) > int(back.rsplit(" ", 1)[1]), "it points upwards"
-    assert "read_files to read_files" in _check(create_ingest(workspace.documents))
+    assert "read_files to read_files" in check_drawn(create_ingest(workspace.documents))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -74,7 +74,7 @@ def test_any_graph_is_drawn(seed: int) -> None:
             graph.add_conditional_edges(name, lambda state: END, targets)
         else:
             graph.add_edge(name, targets[0])
-    _check(graph.compile())
+    check_drawn(graph.compile())
 
 
 def test_labels_are_written_and_escaped() -> None:
