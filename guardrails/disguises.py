@@ -56,13 +56,13 @@ _ESCAPE_SIGN = re.compile(r"[&%\\]")
 _MOST_ROUNDS = 3
 
 _TAG = re.compile(r"<!--[^<>]{0,80}-->|</?[A-Za-z][^<>]{0,80}>|/\*[^*/]{0,40}\*/")
-# What may stand between words or letters without being writing. A sentence's end stays, for patterns stop there; so does
-# the apostrophe of "don't" and "you've".
+# What may stand between words or letters without being writing. A sentence's end stays, for patterns stop there, and so
+# does the apostrophe of "don't" and "you've".
 _MARK = r"(?:[^\w\s.!?:;']|_|'(?![A-Za-z]{1,3}\b)|(?<![A-Za-z])')"
 _MARKS = re.compile(rf"{_MARK}+")
 _INNER_MARKS = re.compile(rf"(?<=[^\W\d_]){_MARK}{{1,4}}(?=[^\W\d_])")
 _INNER_STOP = re.compile(r"(?<=[^\W\d_])[.!?:;]{1,4}(?=[^\W\d_])")
-_ONE_WORD_SENTENCES = re.compile(r"(?<!\w)(?:[^\W\d_]{1,20}[.!?:;]{1,3}\s{1,2}){3,}")
+_ONE_WORD_SENTENCES = re.compile(r"(?<!\w)(?:[^\W\d_]{1,20}[.!?:;]{1,3}(?:\s{1,2}|\Z)){3,}")
 _STOP = re.compile(r"[.!?:;]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _BLANKS = re.compile(r"[^\S\n]{2,}")

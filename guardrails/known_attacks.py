@@ -80,7 +80,7 @@ class KnownAttacks:
         """What is embedded of a text: all of a short one, at most three parts of a long one."""
         if len(text) <= _LONGEST:
             return [text]
-        sentences = _sentences(text)
+        sentences = _sentences(text) or [text[:_LONGEST]]  # of nothing but line breaks, for example
         telling = max(sentences, key=lambda sentence: len(self._telling.intersection(_WORD.findall(sentence.lower()))))
         return list(dict.fromkeys([text[:_LONGEST], telling, sentences[-1]]))
 
