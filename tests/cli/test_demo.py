@@ -71,7 +71,6 @@ def test_the_demonstration_keeps_to_itself(tmp_path: Path) -> None:
         "FREEHOLD_REDIS_URL": "redis://127.0.0.1:1",
         "FREEHOLD_GUARDRAILS": "/nowhere",
         "FREEHOLD_CACHE_THRESHOLD": "1",
-        "PYTHONPATH": str(ROOT),  # finds the package's README as well where it was installed before that was written
     }
     ended = subprocess.run(
         [*DEMO], cwd=tmp_path, env={**os.environ, **owner}, capture_output=True, text=True, check=False
