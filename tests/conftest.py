@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -9,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from freehold import Context, Workspace
 from freehold.inference import LlamaEmbeddings
 from freehold.memory import EdgeQdrantClient
 from freehold.models import EMBEDDING_MODEL, model_path
+
+# A busy machine is no bug: an example may take as long as it takes, and a run of CI tries the same examples each time.
+settings.register_profile("freehold", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("freehold")
 
 ROOT = Path(__file__).resolve().parent.parent
 

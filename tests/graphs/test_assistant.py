@@ -186,7 +186,7 @@ async def test_a_hundred_runs_on_one_loop(workspace: Workspace) -> None:
     watcher.cancel()
     assert len({state["answer"] for state in states}) == 1
     assert all(state["citations"] for state in states)
-    assert longest < 1  # a node that blocked the loop while it generates would hold it for seconds
+    assert longest < 1.5  # nodes that blocked the loop while they generate would hold it for seconds
 
 
 async def test_tokens_stream(workspace: Workspace) -> None:
