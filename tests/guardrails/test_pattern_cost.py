@@ -82,7 +82,7 @@ def _is_worse_than_linear(pattern: re.Pattern[str], unit: str, before: str = "")
         short, long = ((before + unit * size)[:size] + "!" for size in (length, 2 * length))
         cost = _cost(pattern, long)
         # Below this, the clock decides and not the pattern; a quadratic one takes seconds at the last length.
-        if cost > 0.05 and cost > 3 * min(_cost(pattern, short) for _ in range(3)):
+        if cost > 0.05 and min(cost, _cost(pattern, long)) > 3 * min(_cost(pattern, short) for _ in range(3)):
             return True
     return False
 
