@@ -137,21 +137,20 @@ class Workspace:
     @_resource
     def engine(self) -> Engine:
         """The language model, owned by one thread."""
-        from freehold.inference import Engine, read_header
-
-        name = read_header(self.model_path).name
+        from freehold.inference import Engine
 
         def observe(result: GenerationResult) -> None:
-            metrics.tokens_generated().labels(name).inc(result.completion_tokens)
+            metrics.tokens_generated().labels(engine.model_name).inc(result.completion_tokens)
             metrics.tokens_per_second().set(result.tokens_per_second)
 
-        return Engine(
+        engine = Engine(
             self.model_path,
             context_length=self.settings.context_length,
             threads=self.settings.threads,
             queue_size=self.settings.queue_size,
             observe=observe,
         )
+        return engine
 
     @_resource
     def chat_model(self) -> ChatLlama:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -13,7 +11,7 @@ from langgraph.runtime import Runtime
 
 from freehold import metrics
 from freehold.context import Context
-from freehold.coordination import Lookup, Situation
+from freehold.coordination import Lookup, Situation, digest
 from freehold.nodes.node import Node, newest_user_text, report_failure
 
 __all__ = ["AnswerLookup", "LookupCache"]
@@ -80,7 +78,7 @@ def thread_digest(messages: list[Any]) -> str:
     if not messages[:newest]:
         return ""
     turns = [[message.type, str(message.text)] for message in messages[:newest]]
-    return hashlib.sha256(json.dumps(turns).encode()).hexdigest()[:16]
+    return digest(turns)
 
 
 def _outcome(

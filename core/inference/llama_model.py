@@ -103,11 +103,6 @@ class LlamaModel:
         self._formatter: Jinja2ChatFormatter | None = None
 
     @property
-    def handle(self) -> Any:
-        """The `llama_model *`, for making a context."""
-        return self._handle
-
-    @property
     def vocab(self) -> Any:
         """The `llama_vocab *`, for making a grammar."""
         return self._vocab
