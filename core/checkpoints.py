@@ -101,12 +101,18 @@ class SqliteCheckpointer(SqliteSaver):
     Args:
         path: The database file.
         mask: Masks personal data in user messages; None stores them as they are.
+        on_delete: Called with each thread that is deleted, so that what is kept of it elsewhere can go too.
 
     Raises:
         StorageError: The database cannot be opened.
     """
 
-    def __init__(self, path: Path, mask: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mask: Callable[[str], str] | None = None,
+        on_delete: Callable[[str], None] | None = None,
+    ) -> None:
         connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -118,6 +124,7 @@ class SqliteCheckpointer(SqliteSaver):
             connection.close()
             raise StorageError(f"The checkpoints in {path} cannot be opened: {error}.") from error
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="freehold-checkpoints")
+        self._on_delete = on_delete
 
     def close(self) -> None:
         """Finish waiting writes and close the database."""
@@ -156,6 +163,18 @@ class SqliteCheckpointer(SqliteSaver):
                 older = "" if strategy == "delete_all" else newest.format(table)
                 delete = f"DELETE FROM {table} WHERE thread_id = ?{older}"  # noqa: S608 - the parts are ours
                 cursor.executemany(delete, [(str(thread_id),) for thread_id in thread_ids])
+        if strategy == "delete_all":
+            self._deleted(thread_ids)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Forget every checkpoint of a thread."""
+        super().delete_thread(thread_id)
+        self._deleted([thread_id])
+
+    def _deleted(self, thread_ids: Sequence[str]) -> None:
+        if self._on_delete is not None:
+            for thread_id in thread_ids:
+                self._on_delete(str(thread_id))
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))

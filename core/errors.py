@@ -7,10 +7,12 @@
     │   │   └── WorkspaceLockedError     another process owns it
     │   ├── ModelFileError           the file is missing, truncated, or not a GGUF
     │   ├── ContextLengthError       the prompt does not fit the model's context
+    │   ├── MemoryBudgetError        a model does not fit the memory that models may take
     │   ├── DocumentError            a document, or the folder of documents, cannot be read
     │   └── ScopeError               a user, agent, session or tenant id that cannot be used as a scope
     ├── InferenceError               the model failed while it ran
-    │   └── EngineBusyError          the engine's queue is full
+    │   ├── EngineBusyError          the engine's queue is full
+    │   └── DeadlineError            a request's deadline passed before its answer was whole
     ├── StorageError                 a store failed: disk full, damaged, or closed
     ├── GuardrailError               a rail could not be built or run; runs treat it as a block
     └── NetworkRefusedError          something tried to connect to a host that is not allowed
@@ -25,11 +27,13 @@ import os
 
 __all__ = [
     "ContextLengthError",
+    "DeadlineError",
     "DocumentError",
     "EngineBusyError",
     "FreeholdError",
     "GuardrailError",
     "InferenceError",
+    "MemoryBudgetError",
     "ModelFileError",
     "NetworkRefusedError",
     "ScopeError",
@@ -95,6 +99,25 @@ class ContextLengthError(UserError):
         self.context_length = context_length
 
 
+class MemoryBudgetError(UserError):
+    """A model does not fit the memory that models may take.
+
+    Args:
+        model: The model's name.
+        needed: Bytes that it would take.
+        available: Bytes that are left of the budget.
+        budget: Bytes that models may take together.
+    """
+
+    def __init__(self, model: str, needed: int, available: int, budget: int) -> None:
+        gib = 2**30
+        super().__init__(
+            f"The model {model} would take {needed / gib:.2f} GiB and {available / gib:.2f} GiB are left of the budget "
+            f"of {budget / gib:.2f} GiB. Choose a smaller model or context, or raise FREEHOLD_MODEL_MEMORY."
+        )
+        self.needed, self.available, self.budget = needed, available, budget
+
+
 class DocumentError(UserError):
     """A document, or the folder of documents, cannot be read."""
 
@@ -117,6 +140,21 @@ class EngineBusyError(InferenceError):
     def __init__(self, queued: int) -> None:
         super().__init__(f"The inference queue is full: {queued} requests wait. Try again later, or raise its size.")
         self.queued = queued
+
+
+class DeadlineError(InferenceError):
+    """A request's deadline passed before its answer was whole.
+
+    Args:
+        deadline: Seconds that the request had.
+        text: What was generated until then.
+    """
+
+    def __init__(self, deadline: float, text: str) -> None:
+        done = f"{len(text)} characters were generated" if text else "nothing was generated"
+        super().__init__(f"The deadline of {deadline:g} s passed and {done}. Allow more time, or ask for fewer tokens.")
+        self.deadline = deadline
+        self.text = text
 
 
 class StorageError(FreeholdError):

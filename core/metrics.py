@@ -7,7 +7,7 @@ its metric on first use, so that importing Freehold does not load prometheus_cli
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +19,19 @@ __all__ = [
     "cache_lookups",
     "errors",
     "guardrail_verdicts",
+    "inference_accepted_tokens",
+    "inference_batch_tokens",
+    "inference_decode_tokens",
+    "inference_drafted_tokens",
+    "inference_first_token_seconds",
+    "inference_kv_used_ratio",
+    "inference_preemptions",
+    "inference_prefill_tokens",
+    "inference_queue_length",
+    "inference_reused_tokens",
+    "inference_running",
+    "inference_step_seconds",
+    "inference_tokens_per_second",
     "node_errors",
     "node_seconds",
     "queries_processed",
@@ -32,6 +45,8 @@ __all__ = [
 
 T = TypeVar("T")
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_RATES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 _lock = threading.Lock()
@@ -58,16 +73,16 @@ def _counter(name: str, text: str, *labels: str) -> Counter:
     return Counter(f"freehold_{name}", text, labels)
 
 
-def _gauge(name: str, text: str) -> Gauge:
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
     from prometheus_client import Gauge
 
-    return Gauge(f"freehold_{name}", text)
+    return Gauge(f"freehold_{name}", text, labels)
 
 
-def _histogram(name: str, text: str, *labels: str) -> Histogram:
+def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = _BUCKETS) -> Histogram:
     from prometheus_client import Histogram
 
-    return Histogram(f"freehold_{name}", text, labels, buckets=_BUCKETS)
+    return Histogram(f"freehold_{name}", text, labels, buckets=buckets)
 
 
 @_once
@@ -110,6 +125,87 @@ def tokens_generated() -> Counter:
 def tokens_per_second() -> Gauge:
     """Token rate of the newest generation."""
     return _gauge("token_rate_tokens_per_second", "Tokens per second of the newest generation.")
+
+
+@_once
+def inference_queue_length() -> Gauge:
+    """Requests that wait for an engine, by model."""
+    return _gauge("inference_queue_length", "Requests that wait for the engine.", "model")
+
+
+@_once
+def inference_running() -> Gauge:
+    """Requests that an engine works at together, by model."""
+    return _gauge("inference_running", "Requests that the engine works at together.", "model")
+
+
+@_once
+def inference_batch_tokens() -> Histogram:
+    """Tokens that went through the model in one step, by model."""
+    return _histogram("inference_batch_tokens", "Tokens in a step of the engine.", "model", buckets=_TOKENS)
+
+
+@_once
+def inference_step_seconds() -> Histogram:
+    """Seconds per step: the time between two tokens of a stream, by model."""
+    return _histogram("inference_step_duration_seconds", "Seconds in a step of the engine.", "model")
+
+
+@_once
+def inference_prefill_tokens() -> Counter:
+    """Prompt tokens that were computed, by model."""
+    return _counter("inference_prefill_tokens_total", "Prompt tokens that were computed.", "model")
+
+
+@_once
+def inference_decode_tokens() -> Counter:
+    """Tokens that were generated, those of cancelled requests too, by model."""
+    return _counter("inference_decode_tokens_total", "Tokens that the engine generated.", "model")
+
+
+@_once
+def inference_reused_tokens() -> Counter:
+    """Prompt tokens whose keys and values were there already, by model."""
+    return _counter("inference_reused_tokens_total", "Prompt tokens that did not have to be computed.", "model")
+
+
+@_once
+def inference_drafted_tokens() -> Counter:
+    """Tokens that were drafted, by model."""
+    return _counter("inference_drafted_tokens_total", "Tokens that were drafted for the model to check.", "model")
+
+
+@_once
+def inference_accepted_tokens() -> Counter:
+    """Drafted tokens that the model would have chosen too, by model."""
+    return _counter("inference_accepted_tokens_total", "Drafted tokens that the model agreed with.", "model")
+
+
+@_once
+def inference_first_token_seconds() -> Histogram:
+    """Seconds from a request's submission to its first token, waiting included, by model."""
+    return _histogram(
+        "inference_first_token_seconds", "Seconds to the first token, waiting for the engine included.", "model"
+    )
+
+
+@_once
+def inference_tokens_per_second() -> Histogram:
+    """Token rate of each request after its first token, by model."""
+    text = "Tokens per second of a request, after its first token."
+    return _histogram("inference_token_rate_tokens_per_second", text, "model", buckets=_RATES)
+
+
+@_once
+def inference_preemptions() -> Counter:
+    """Requests that were paused because the cache was full, by model."""
+    return _counter("inference_preemptions_total", "Requests that were paused because the cache was full.", "model")
+
+
+@_once
+def inference_kv_used_ratio() -> Gauge:
+    """Share of the key-value cache that running requests need, by model."""
+    return _gauge("inference_kv_used_ratio", "Share of the key-value cache that running requests need.", "model")
 
 
 @_once

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -35,9 +35,11 @@ class Settings(BaseSettings):
     home: Path = Path(_HOME)
     """The workspace folder."""
     model: Path | None = None
-    """A GGUF file of a language model; None is the demonstration model that ships with Freehold."""
+    """A GGUF file of a language model, or its name in the catalog; None is the demonstration model."""
     embedding_model: Path | None = None
-    """A GGUF file of an embedding model; None is all-MiniLM-L6-v2."""
+    """A GGUF file of an embedding model, or its name in the catalog; None is all-MiniLM-L6-v2."""
+    model_memory: ByteSize = Field(default=ByteSize(6 * 2**30), ge=1)
+    """Bytes that loaded models may take together, such as `6GiB`; at most 80 % of the machine's memory."""
     context_length: int | None = Field(default=None, ge=256, le=1_048_576)
     """Tokens of context; None is the model's own, at most 8,192."""
     threads: int | None = Field(default=None, ge=1, le=256)
@@ -46,6 +48,14 @@ class Settings(BaseSettings):
     """Most tokens in an answer."""
     queue_size: int = Field(default=128, ge=1)
     """Requests that may wait for the language model."""
+    slots: int = Field(default=8, ge=1, le=64)
+    """Requests that the language model answers together."""
+    cache_tokens: int | None = Field(default=None, ge=256)
+    """Cells of the cache of keys and values that all requests share; None is up to four contexts, at most 8,192."""
+    flash_attention: bool = True
+    """Skip the cells of other requests; off, many requests with one long beginning decode faster, all else slower."""
+    kv_folder_bytes: ByteSize = Field(default=ByteSize(2**30), ge=0)
+    """Bytes on disk for the keys and values of conversations, so that a resumed one starts at once; 0 keeps none."""
     qdrant_url: str | None = None
     """A Qdrant server for documents, memories and the semantic cache; None is embedded Qdrant in the workspace."""
     redis_url: str | None = None
@@ -80,6 +90,16 @@ class Settings(BaseSettings):
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None
+
+    @field_validator("model", "embedding_model", mode="after")
+    @classmethod
+    def _named(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        """The file of a model that the catalog knows by this name; where nothing is found, its user is told later."""
+        if value is None or "home" not in info.data:
+            return value
+        from freehold.models.catalog import ModelCatalog
+
+        return ModelCatalog(info.data["home"].absolute() / "models").resolve(value)
 
     @classmethod
     def settings_customise_sources(

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from freehold.checkpoints import SqliteCheckpointer
     from freehold.coordination import ResponseCache
     from freehold.guardrails import PersonalDataMasker, Rails
-    from freehold.inference import ChatLlama, Engine, GenerationResult, LlamaEmbeddings
+    from freehold.inference import ChatLlama, Engine, LlamaEmbeddings
+    from freehold.inference.model_pool import ModelPool
+    from freehold.inference.sequence_store import SequenceStore
     from freehold.memory import DocumentRetriever, Documents, LongTermMemory
+    from freehold.models.catalog import ModelCatalog
     from freehold.routing import EmbeddingRouter
 
 __all__ = ["Workspace"]
@@ -122,35 +125,87 @@ class Workspace:
                 self._opened[name] = resource  # behind what it was made from: closing goes the other way
             return cast("T", self._opened[name])
 
+    @_resource
+    def models(self) -> ModelCatalog:
+        """The models that can be called by name."""
+        from freehold.models.catalog import ModelCatalog
+
+        return ModelCatalog(self.home / "models")
+
     @property
     def model_path(self) -> Path:
-        """The language model's file."""
+        """The language model's file.
+
+        Raises:
+            ModelFileError: The setting is neither a file nor a name in the catalog.
+        """
         from freehold.models import DEMO_MODEL, model_path
 
-        return self.settings.model or model_path(DEMO_MODEL)
+        given = self.settings.model
+        return self.models.locate(given) if given is not None else model_path(DEMO_MODEL)
 
     @property
     def is_demonstration(self) -> bool:
         """Whether the small model that ships with Freehold answers; it only quotes."""
-        return self.settings.model is None
+        from freehold.models import DEMO_MODEL, model_path
+
+        return self.settings.model in (None, model_path(DEMO_MODEL))
+
+    @_resource
+    def pool(self) -> ModelPool:
+        """The models that are loaded, within the budget of memory."""
+        from freehold.inference.model_pool import ModelPool
+
+        return ModelPool(self.settings.model_memory)
 
     @_resource
     def engine(self) -> Engine:
         """The language model, owned by one thread."""
-        from freehold.inference import Engine
+        return self._engine(self.model_path, self.settings.context_length, self.settings.cache_tokens)
 
-        def observe(result: GenerationResult) -> None:
-            metrics.tokens_generated().labels(engine.model_name).inc(result.completion_tokens)
-            metrics.tokens_per_second().set(result.tokens_per_second)
+    def _engine(self, path: Path, context_length: int | None, cache_tokens: int | None) -> Engine:
+        from freehold.inference.engine_metrics import EngineMetrics
+        from freehold.inference.gguf import read_header
 
-        engine = Engine(
-            self.model_path,
-            context_length=self.settings.context_length,
+        counted = EngineMetrics(read_header(path).name)
+        return self.pool.engine(
+            path,
+            context_length=context_length,
+            cache_tokens=cache_tokens,
+            slots=self.settings.slots,
             threads=self.settings.threads,
             queue_size=self.settings.queue_size,
-            observe=observe,
+            flash_attention=self.settings.flash_attention,
+            observe=counted.finished,
+            observe_step=counted.step,
+            store=self._sequences(path),
         )
-        return engine
+
+    def _sequences(self, path: Path) -> SequenceStore | None:
+        """Where the conversations of a model are kept; None where the settings leave no room for them."""
+        from importlib.metadata import version
+
+        from freehold.inference.sequence_store import SequenceStore
+
+        if not self.settings.kv_folder_bytes:
+            return None
+        status = path.stat()
+        made_by = (version("llama-cpp-python"), self.settings.flash_attention)
+        model_id = f"{path} {status.st_size} {status.st_mtime_ns} {made_by}"
+        return SequenceStore(self.home / "sequences", self.settings.kv_folder_bytes, model_id)
+
+    def _forget_thread(self, thread: str) -> None:
+        """Forget what engines hold of a conversation, loaded now or not."""
+        from freehold.inference import Engine
+        from freehold.inference.sequence_store import SequenceStore
+
+        with self._lock:
+            engines = [resource for resource in self._opened.values() if isinstance(resource, Engine)]
+        for engine in engines:
+            engine.forget(thread)
+        folder = self.home / "sequences"
+        if folder.exists():
+            SequenceStore(folder, self.settings.kv_folder_bytes, "any").erase(thread)
 
     @_resource
     def chat_model(self) -> ChatLlama:
@@ -159,15 +214,41 @@ class Workspace:
 
         return ChatLlama(engine=self.engine, max_tokens=self.settings.max_tokens)
 
+    def load_model(self, name: str | Path, *, context_length: int | None = None) -> ChatLlama:
+        """Another language model, beside `chat_model` and within the same budget; its weights load on first use.
+
+        Args:
+            name: A name in the catalog, or a GGUF file.
+            context_length: Tokens of prompt and answer together; by default the model's own, at most 8,192.
+
+        Raises:
+            ModelFileError: The name is unknown, or the file is damaged or no language model.
+            MemoryBudgetError: From its first use: it does not fit beside the models that are in use.
+
+        Example:
+            >>> with Workspace(tmp_path) as workspace:
+            ...     workspace.load_model("freehold-demo").engine.model_name
+            'freehold-demo'
+        """
+        from freehold.inference import ChatLlama
+
+        path = self.models.locate(Path(name).expanduser())
+        if path == self.model_path and context_length in (None, self.settings.context_length):
+            engine = self.engine
+        else:
+            engine = self._open(
+                f"model {path} of {context_length} tokens", lambda _: self._engine(path, context_length, None)
+            )
+        return ChatLlama(engine=engine, max_tokens=self.settings.max_tokens)
+
     @_resource
     def embeddings(self) -> LlamaEmbeddings:
         """The embedding model."""
-        from freehold.inference import LlamaEmbeddings
         from freehold.models import EMBEDDING_MODEL, model_path
 
-        return LlamaEmbeddings(
-            self.settings.embedding_model or model_path(EMBEDDING_MODEL), threads=self.settings.threads
-        )
+        given = self.settings.embedding_model
+        path = self.models.locate(given) if given is not None else model_path(EMBEDDING_MODEL)
+        return self.pool.embeddings(path, threads=self.settings.threads)
 
     @_resource
     def qdrant(self) -> QdrantClient:
@@ -259,4 +340,8 @@ class Workspace:
             found = masker.mask(normalise(text))  # the form that the rails check and mask
             return found.text if found.found else text
 
-        return SqliteCheckpointer(self.home / "checkpoints.sqlite", mask if self.settings.mask_personal_data else None)
+        return SqliteCheckpointer(
+            self.home / "checkpoints.sqlite",
+            mask if self.settings.mask_personal_data else None,
+            on_delete=self._forget_thread,
+        )

@@ -13,6 +13,7 @@ from freehold.cli.chat import chat
 from freehold.cli.demo import demo
 from freehold.cli.doctor import doctor
 from freehold.cli.ingest import ingest
+from freehold.cli.models import models
 from freehold.cli.render import complain
 from freehold.cli.serve import serve
 from freehold.errors import FreeholdError, UserError
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (ingest, ask, chat, serve, doctor, demo):
     app.command()(command)
+app.add_typer(models)
 
 
 def main() -> None:

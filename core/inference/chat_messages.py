@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage, ChatMessage
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
 from freehold.errors import UserError
 
 __all__ = ["json_schema_of", "to_chat"]
+
+_CALLS = frozenset({"tool_call", "tool_call_chunk", "tool_use"})
+"""Blocks of content that repeat what `AIMessage.tool_calls` holds."""
 
 _ROLES = {"system": "system", "human": "user", "ai": "assistant", "tool": "tool", "function": "tool"}
 
@@ -24,7 +27,7 @@ def _text(content: str | list[Any]) -> str:
             parts.append(block)
         elif isinstance(block, Mapping) and block.get("type") == "text" and isinstance(block.get("text"), str):
             parts.append(block["text"])
-        else:
+        elif not (isinstance(block, Mapping) and block.get("type") in _CALLS):
             kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
             raise UserError(
                 f"The local model takes text only, and a message holds a block of type {kind!r}: leave it out."
@@ -32,8 +35,10 @@ def _text(content: str | list[Any]) -> str:
     return "".join(parts)
 
 
-def to_chat(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
-    """The messages as `role` and `content`, as chat templates want them.
+def to_chat(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """The messages as `role` and `content`, with `tool_calls`, `tool_call_id` and `name`, as chat templates want them.
+
+    A call that was cut off is left out: no tool ran for it.
 
     Raises:
         UserError: A message holds something else than text, or is of an unknown kind.
@@ -49,7 +54,17 @@ def to_chat(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
         role = message.role if isinstance(message, ChatMessage) else _ROLES.get(kind)
         if role is None:
             raise UserError(f"A message of type {message.type!r} cannot be shown to a model: leave it out.")
-        chat.append({"role": role, "content": _text(message.content)})
+        entry: dict[str, Any] = {"role": role, "content": _text(message.content)}
+        if isinstance(message, AIMessage) and message.tool_calls:
+            entry["tool_calls"] = [
+                {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["args"]}}
+                for call in message.tool_calls
+            ]
+        elif isinstance(message, ToolMessage):
+            entry["tool_call_id"] = message.tool_call_id
+        if role == "tool" and message.name:
+            entry["name"] = message.name
+        chat.append(entry)
     return chat
 
 

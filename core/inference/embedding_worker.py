@@ -6,6 +6,7 @@ import ctypes
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 
 from freehold.errors import FreeholdError, InferenceError
 from freehold.inference.llama_model import LlamaModel
+from freehold.inference.owner_thread import OwnerThread
+from freehold.inference.vector_cache import VectorCache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,10 +41,10 @@ _LONGEST = 64
 
 @dataclass(eq=False)
 class _Request:
-    texts: list[str]
-    future: Future[NDArray[np.float32]] = field(default_factory=Future)
+    texts: Mapping[bytes, str]
+    future: Future[list[NDArray[np.float32]]] = field(default_factory=Future)
 
-    def settle(self, result: NDArray[np.float32] | Exception) -> None:
+    def settle(self, result: list[NDArray[np.float32]] | Exception) -> None:
         """Answer, unless the caller went away."""
         try:
             if isinstance(result, Exception):
@@ -52,88 +55,118 @@ class _Request:
             logger.debug("an embedding was cancelled before it was ready")
 
 
-class EmbeddingWorker:
+class EmbeddingWorker(OwnerThread):
     """Embeds texts in a thread of its own. While one batch runs, what arrives is merged into the next one.
 
-    Nobody waits for company: a lone request starts at once.
+    Nobody waits for company: a lone request starts at once. A text that several ask for at the same time is computed
+    once: what one batch computed, the next finds in the cache.
 
     Args:
         path: The GGUF file; it is loaded in the thread.
         threads: Processor threads.
+        cache: Where vectors are looked up, and kept.
+        before_load: Called in the thread before the weights load; what it raises goes to the callers.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._path, self._threads = path, threads
+    def __init__(
+        self, path: Path, threads: int, cache: VectorCache, before_load: Callable[[], None] | None = None
+    ) -> None:
+        super().__init__("freehold-embeddings", f"The embedding model {path.name}")
+        self._path, self._threads, self._cache, self._before_load = path, threads, cache, before_load
         self._urgent: deque[_Request] = deque()
         self._bulk: deque[_Request] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
+        self._busy = False
+        self._unloading = False
         self._model: LlamaModel | None = None
         self._context: Any = None
         self._length = 0
-        self._thread = threading.Thread(target=self._run, name="freehold-embeddings", daemon=True)
-        self._thread.start()
+        self._start()
 
-    def submit(self, texts: list[str], *, urgent: bool) -> Future[NDArray[np.float32]]:
-        """Queue texts; urgent ones pass those that are not. The future gives one row per text."""
+    def submit(self, texts: Mapping[bytes, str], *, urgent: bool) -> Future[list[NDArray[np.float32]]]:
+        """Queue texts under their keys; urgent ones pass those that are not. The future gives their vectors in order.
+
+        Raises:
+            InferenceError: The worker was stopped.
+        """
         request = _Request(texts)
-        with self._changed:
-            if self._closed:
-                raise self._closed_error()
+        with self._handover():
             (self._urgent if urgent else self._bulk).append(request)
-            self._changed.notify()
         return request.future
 
-    def stop(self) -> None:
-        """Fail what waits and free the model; returns when that is done. Safe to call again."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return not (self._busy or self._urgent or self._bulk)
 
-    def _closed_error(self) -> InferenceError:
-        return InferenceError(f"The embedding model {self._path.name} was closed.")
-
-    def _next(self) -> list[_Request]:
-        """The requests of the next round; none when the model closes."""
+    def unload(self) -> bool:
+        """Free the weights, unless there is something to do; the next request loads them again."""
         with self._changed:
-            while not (self._urgent or self._bulk or self._closed):
-                self._changed.wait()
-            if self._closed:
+            if not self.idle or threading.current_thread() is self._thread:
+                return False
+            if not self._closed:  # else the thread frees them as it ends
+                self._unloading = True
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._unloading)
+            return True
+
+    def _next(self) -> list[_Request] | None:
+        """The requests of the next round, none where the weights shall be freed; None when the worker is stopped."""
+        with self._changed:
+            if not self._wait(lambda: bool(self._unloading or self._urgent or self._bulk)):
+                return None
+            if self._unloading:
                 return []
+            self._busy = True
             if self._urgent:
                 return [self._urgent.popleft() for _ in range(min(_MERGED, len(self._urgent)))]
             return [self._bulk.popleft()]
 
     def _run(self) -> None:
-        import llama_cpp
-
-        while requests := self._next():
+        while (requests := self._next()) is not None:
+            if not requests:
+                self._free()
+                continue
             wanted = [request for request in requests if not request.future.cancelled()]
             try:
-                rows = self._embed([text for request in wanted for text in request.texts])
+                results: list[Any] = self._answer(wanted)
             except Exception as error:  # the callers must hear of it, whatever it is, and the thread must live on
                 if not isinstance(error, FreeholdError):
                     logger.exception("embedding failed")
                     error = InferenceError(f"Embedding with {self._path.name} failed: {error!r}.")
-                for request in wanted:
-                    request.settle(error)
-                continue
-            at = 0
-            for request in wanted:
-                request.settle(rows[at : at + len(request.texts)])
-                at += len(request.texts)
+                results = [error] * len(wanted)
+            self._busy = False  # who has an answer finds the worker idle
+            for request, result in zip(wanted, results, strict=True):
+                request.settle(result)
         with self._changed:
             rest = [*self._urgent, *self._bulk]
             self._urgent.clear()
             self._bulk.clear()
         for request in rest:
             request.settle(self._closed_error())
-        if self._context is not None:
-            llama_cpp.llama_free(self._context)
+        self._free()
+
+    def _free(self) -> None:
+        """Free the weights, and tell who waits for it."""
         if self._model is not None:
+            import llama_cpp
+
+            llama_cpp.llama_free(self._context)
             self._model.close()
+            self._context = self._model = None
+        with self._changed:
+            self._unloading = False
+            self._changed.notify_all()
+
+    def _answer(self, requests: list[_Request]) -> list[list[NDArray[np.float32]]]:
+        """The vectors of each request: every text that is not in the cache is embedded once for all of them."""
+        texts = {key: text for request in requests for key, text in request.texts.items()}
+        vectors = {key: vector for key in texts if (vector := self._cache.get(key)) is not None}
+        missing = [key for key in texts if key not in vectors]
+        if missing:
+            for key, row in zip(missing, self._embed([texts[key] for key in missing]), strict=True):
+                vectors[key] = row.copy()  # a view would keep the whole batch in memory
+                self._cache.put(key, vectors[key])
+        return [[vectors[key] for key in request.texts] for request in requests]
 
     def _load(self) -> LlamaModel:
         """The model with its context; a failed attempt is made again by the next request."""
@@ -141,6 +174,8 @@ class EmbeddingWorker:
             return self._model
         import llama_cpp
 
+        if self._before_load is not None:
+            self._before_load()
         model = LlamaModel(self._path)
         self._length = min(model.header.context_length or _PACK, 8192)
         parameters: Any = llama_cpp.llama_context_default_params()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from freehold.errors import InferenceError, ModelFileError, UserError
 from freehold.inference.embedding_worker import EmbeddingWorker
 from freehold.inference.gguf import ModelHeader, read_header, sha256
 from freehold.inference.llama_model import default_threads
+from freehold.inference.vector_cache import VectorCache
 from freehold.portal import run_sync
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ class LlamaEmbeddings(Embeddings):
         path: The GGUF file.
         threads: Processor threads; by default those the process may use, at most 8; 1 for a small model.
         cache_size: Vectors kept, least recently used first out; 0 keeps none.
+        before_load: Called before the weights load, in the model's own thread; what it raises goes to the callers.
 
     Raises:
         ModelFileError: The file is missing, truncated, not a GGUF, or not an embedding model.
@@ -50,7 +50,14 @@ class LlamaEmbeddings(Embeddings):
         384
     """
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, cache_size: int = 4096) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        cache_size: int = 4096,
+        before_load: Callable[[], None] | None = None,
+    ) -> None:
         if (threads is not None and threads < 1) or cache_size < 0:
             raise UserError(
                 f"threads={threads}, cache_size={cache_size} cannot be used: give threads >= 1, cache_size >= 0."
@@ -61,9 +68,8 @@ class LlamaEmbeddings(Embeddings):
                 f"{self._header.path} is a reranker and gives no embeddings. Choose an embedding model."
             )
         self._threads = threads or default_threads(self._header)
-        self._cache_size = cache_size
-        self._cache: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-        self._cache_lock = threading.Lock()
+        self._cache = VectorCache(cache_size)
+        self._before_load = before_load
         self._lock = threading.Lock()
         self._worker: EmbeddingWorker | None = None
         self._closed = False
@@ -83,30 +89,27 @@ class LlamaEmbeddings(Embeddings):
         """The first 16 characters of the file's SHA-256: vectors of equal ids can be compared."""
         return sha256(self._header.path)[:16]
 
-    def _submit(self, texts: list[str], *, urgent: bool) -> Future[NDArray[np.float32]]:
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being embedded, and nothing waits for it."""
+        return self._worker is None or self._worker.idle
+
+    def unload(self) -> bool:
+        """Free the weights; the next text loads them again. False, and nothing is done, while the model is busy."""
+        with self._lock:
+            worker = self._worker
+        return worker is None or worker.unload()
+
+    def _submit(self, texts: Mapping[bytes, str], *, urgent: bool) -> Future[list[NDArray[np.float32]]]:
         """Hand texts to the worker, which starts with the first of them."""
         with self._lock:
             if self._closed:
                 raise InferenceError(f"The embedding model {self._header.name} was closed.")
             if self._worker is None:
-                self._worker = EmbeddingWorker(self._header.path, self._threads)
+                self._worker = EmbeddingWorker(self._header.path, self._threads, self._cache, self._before_load)
                 # Forgotten, or alive at exit, it must not leave its thread in native code.
                 weakref.finalize(self, self._worker.stop)
             return self._worker.submit(texts, urgent=urgent)
-
-    def _cached(self, key: bytes) -> NDArray[np.float32] | None:
-        with self._cache_lock:
-            vector = self._cache.get(key)
-            if vector is not None:
-                self._cache.move_to_end(key)
-            return vector
-
-    def _keep(self, key: bytes, vector: NDArray[np.float32]) -> None:
-        with self._cache_lock:
-            self._cache[key] = vector
-            self._cache.move_to_end(key)
-            while len(self._cache) > self._cache_size:
-                self._cache.popitem(last=False)
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of the texts, one row each: shape (n, dimension), float32, length 1.
@@ -117,18 +120,16 @@ class LlamaEmbeddings(Embeddings):
         """
         if isinstance(texts, str):
             raise UserError("embed takes a list of texts, not one text: put it into a list.")
-        keys = [hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest() for text in texts]
-        known = {key: self._cached(key) for key in keys}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
-        new_keys, new_texts = list(missing), list(missing.values())
-        slices = range(0, len(new_texts), _SLICE)
+        keys = [self._cache.key(text) for text in texts]
+        known = {key: self._cache.get(key) for key in keys}
+        missing = [(key, text) for key, text in dict(zip(keys, texts, strict=True)).items() if known[key] is None]
+        slices = [dict(missing[at : at + _SLICE]) for at in range(0, len(missing), _SLICE)]
         urgent = len(slices) == 1
-        futures = [asyncio.wrap_future(self._submit(new_texts[at : at + _SLICE], urgent=urgent)) for at in slices]
+        futures: list[asyncio.Future[list[NDArray[np.float32]]]] = []
         try:
-            for at, future in zip(slices, futures, strict=True):
-                for key, vector in zip(new_keys[at : at + _SLICE], await future, strict=True):
-                    known[key] = vector
-                    self._keep(key, vector)
+            futures.extend(asyncio.wrap_future(self._submit(part, urgent=urgent)) for part in slices)
+            for part, future in zip(slices, futures, strict=True):
+                known.update(zip(part, await future, strict=True))
         finally:
             for future in futures:  # where one failed or the caller went away, the rest is not wanted any more
                 future.cancel()

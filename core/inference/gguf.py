@@ -18,6 +18,8 @@ __all__ = ["ModelHeader", "read_header", "sha256"]
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
+_KEPT = 1024
+"""Numbers of an array that are kept: values per layer are, token scores and types are not."""
 _POOLING = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}
 _BLOCKS = {  # ggml tensor type: values in a block, bytes in a block
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
@@ -54,8 +56,10 @@ class ModelHeader:
     """False for an encoder, which cannot generate."""
     file_size: int
     """Bytes."""
+    vocabulary_size: int
+    """Tokens that the model knows; 0 where the file does not say."""
     metadata: Mapping[str, Any]
-    """Every scalar and string in the file; arrays are left out."""
+    """Every scalar and string in the file, and short arrays of numbers as tuples; other arrays are left out."""
 
 
 class _Reader:
@@ -83,7 +87,7 @@ class _Reader:
         return self.data[start : self.at].decode("utf-8", "replace")
 
     def value(self, kind: int, depth: int = 0) -> Any:
-        """One metadata value; None for an array, which is only stepped over."""
+        """One metadata value; None for an array that is only stepped over."""
         if kind in _SCALARS:
             return self.scalar(_SCALARS[kind])
         if kind == _STRING:
@@ -91,7 +95,9 @@ class _Reader:
         if kind == _ARRAY and depth < 4:
             item, count = self.scalar("<I"), self.scalar("<Q")
             if item in _SCALARS:
-                self.skip(count * struct.calcsize(_SCALARS[item]))
+                start = self.skip(count * struct.calcsize(_SCALARS[item]))
+                if count <= _KEPT:
+                    return struct.unpack_from(f"<{count}{_SCALARS[item][1]}", self.data, start)
             elif item == _STRING:
                 for _ in range(count):
                     self.skip(self.scalar("<Q"))
@@ -127,9 +133,13 @@ def _read(path: Path, data: mmap.mmap) -> ModelHeader:
         raise ModelFileError(f"{path} has GGUF version {version}; versions 2 and 3 (little-endian) can be read.")
     tensors, pairs = reader.scalar("<Q"), reader.scalar("<Q")
     metadata: dict[str, Any] = {}
+    vocabulary = 0
     for _ in range(pairs):
         key = reader.string()
-        value = reader.value(reader.scalar("<I"))
+        kind, start = reader.scalar("<I"), reader.at
+        value = reader.value(kind)
+        if key == "tokenizer.ggml.tokens" and kind == _ARRAY:
+            vocabulary = struct.unpack_from("<Q", data, start + 4)[0]
         if value is not None:
             metadata[key] = value
     alignment = metadata.get("general.alignment", 32)
@@ -159,6 +169,7 @@ def _read(path: Path, data: mmap.mmap) -> ModelHeader:
         pooling=None if pooling is None else _POOLING.get(pooling, str(pooling)),
         causal=bool(metadata.get(f"{architecture}.attention.causal", True)),
         file_size=reader.size,
+        vocabulary_size=vocabulary or number("vocab_size"),
         metadata=MappingProxyType(metadata),
     )
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import re
 import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.errors import InferenceError, ModelFileError
+from freehold.inference.chat_template import ChatTemplate, template_source
 from freehold.inference.gguf import ModelHeader, read_header
+from freehold.inference.tool_forms import MARKERS
 
 if TYPE_CHECKING:
-    from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+    from freehold.inference.guide import Guides
 
 __all__ = ["LlamaModel", "default_threads"]
 
@@ -98,9 +99,12 @@ class LlamaModel:
             reason = "; ".join(log.errors) or "no reason given"
             raise ModelFileError(f"llama.cpp cannot load {self.header.path}: {reason}.")
         self._vocab: Any = llama_cpp.llama_model_get_vocab(self._handle)
+        self._vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
+        beginning = llama_cpp.llama_vocab_bos(self._vocab)
+        begins = llama_cpp.llama_vocab_get_add_bos(self._vocab) and beginning >= 0
+        self._beginning: int | None = beginning if begins else None
         self._piece = ctypes.create_string_buffer(256)
-        self._special: re.Pattern[str] | None = None
-        self._formatter: Jinja2ChatFormatter | None = None
+        self._templates: dict[str, ChatTemplate] = {}
 
     @property
     def vocab(self) -> Any:
@@ -113,6 +117,25 @@ class LlamaModel:
         import llama_cpp
 
         return int(llama_cpp.llama_model_n_embd(self._handle))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Tokens in the vocabulary, and logits in a row."""
+        return self._vocabulary_size
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a part of what was read can be forgotten; a recurrent model cannot."""
+        import llama_cpp
+
+        return not (llama_cpp.llama_model_is_recurrent(self._handle) or llama_cpp.llama_model_is_hybrid(self._handle))
+
+    @cached_property
+    def guides(self) -> Guides:
+        """Grammars over this vocabulary."""
+        from freehold.inference.guide import Guides
+
+        return Guides(self)
 
     def new_context(self, parameters: Any) -> Any:
         """A `llama_context *` with these parameters.
@@ -165,22 +188,25 @@ class LlamaModel:
 
     def tokenize_prompt(self, prompt: str) -> list[int]:
         """Tokens of a rendered prompt, with the model's beginning token once, whether or not the template wrote it."""
-        import llama_cpp
-
         tokens = self.tokenize(prompt, special=True)
-        beginning = llama_cpp.llama_vocab_bos(self._vocab)
-        if llama_cpp.llama_vocab_get_add_bos(self._vocab) and beginning >= 0 and tokens[:1] != [beginning]:
-            return [beginning, *tokens]
-        return tokens
+        beginning = self._beginning
+        return [beginning, *tokens] if beginning is not None and tokens[:1] != [beginning] else tokens
+
+    @cached_property
+    def _tool_markers(self) -> frozenset[int]:
+        """Tokens that mark tool calls. Some are control tokens, and calls are read from the text: they print."""
+        tokens = [self.tokenize(marker, special=True) for marker in MARKERS]
+        return frozenset(found[0] for found in tokens if len(found) == 1)
 
     def piece(self, token: int) -> bytes:
-        """The bytes that a token stands for; nothing for a control token. For the owner thread only."""
+        """The bytes of a token; nothing for a control token that marks no tool call. For the owner thread only."""
         import llama_cpp
 
-        count = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, False)
+        shown = token in self._tool_markers
+        count = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, shown)
         if count < 0:
             self._piece = ctypes.create_string_buffer(-count)
-            count = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, False)
+            count = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, shown)
         return self._piece.raw[:count]
 
     def ends(self, token: int) -> bool:
@@ -189,63 +215,51 @@ class LlamaModel:
 
         return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
 
-    def _control_tokens(self) -> re.Pattern[str]:
-        """Matches the text of every control token, longest first."""
+    def _control_tokens(self) -> list[str]:
+        """The text of every control token."""
         import llama_cpp
 
-        texts = {
+        return [
             self._text(token)
             for token in range(llama_cpp.llama_vocab_n_tokens(self._vocab))
             if llama_cpp.llama_vocab_is_control(self._vocab, token) or llama_cpp.llama_vocab_is_eog(self._vocab, token)
-        } - {""}
-        longest_first = sorted((text for text in texts if len(text) > 1), key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        ]
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+    ) -> str:
         """The prompt for these messages in the model's own chat form, up to where the assistant speaks.
 
-        A control token that stands in a message's content is broken by a space: what a user or a document writes can
-        never end its message or begin one of another role.
+        Args:
+            messages: As `ChatTemplate.render` takes them.
+            tools: Functions that the model may call, as OpenAI describes them.
+            template: The name of a chat template, or its Jinja text, instead of the model's own.
 
         Raises:
             ModelFileError: The file holds no chat template.
             InferenceError: The template refuses the messages, for instance a role that it does not know.
+            UserError: There is no template of that name.
         """
-        import jinja2
         import llama_cpp
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-        if self.header.chat_template is None:
-            raise ModelFileError(
-                f"{self.header.path} holds no chat template, so it cannot answer messages. "
-                "Use an instruction-tuned model."
-            )
+        source = template_source(self.header, template, tools=bool(tools))
         with self._lock:
             if not self._handle:
                 raise InferenceError(f"The model {self.header.name} is closed.")
-            if self._formatter is None:
-                self._special = self._control_tokens()
-                try:
-                    self._formatter = Jinja2ChatFormatter(
-                        template=self.header.chat_template,
-                        eos_token=self._text(llama_cpp.llama_vocab_eos(self._vocab)),
-                        bos_token=self._text(llama_cpp.llama_vocab_bos(self._vocab)),
-                    )
-                except jinja2.TemplateError as error:
-                    raise ModelFileError(f"The chat template in {self.header.path} cannot be read: {error}.") from error
-            formatter, special = self._formatter, self._special
-        assert special is not None  # noqa: S101 - set together with the formatter
-        safe: list[Any] = [
-            {**message, "content": special.sub(lambda match: match[0][0] + " " + match[0][1:], message["content"])}
-            for message in messages
-        ]
-        try:
-            return formatter(messages=safe).prompt
-        except (jinja2.TemplateError, ValueError, TypeError) as error:
-            raise InferenceError(
-                f"The chat template of {self.header.name} refuses these messages "
-                f"({', '.join(message['role'] for message in messages)}): {error}."
-            ) from error
+            if source not in self._templates:
+                self._templates[source] = ChatTemplate(
+                    source,
+                    name=self.header.name,
+                    bos=self._text(llama_cpp.llama_vocab_bos(self._vocab)),
+                    eos=self._text(llama_cpp.llama_vocab_eos(self._vocab)),
+                    control=self._control_tokens(),
+                )
+            filled = self._templates[source]
+        return filled.render(messages, tools)
 
     def close(self) -> None:
         """Free the weights; safe to call again."""

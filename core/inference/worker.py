@@ -1,242 +1,341 @@
-"""The one thread that owns a model's context, and the bounded queue in front of it."""
+"""The one thread that owns a language model: requests join and leave its batch at every step."""
 
 from __future__ import annotations
 
-import asyncio
+import bisect
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
-from freehold.errors import EngineBusyError, InferenceError
-from freehold.inference.generation import FinishReason, GenerationChunk, GenerationRequest, GenerationResult
+import numpy as np
+
+from freehold.errors import DeadlineError, EngineBusyError, InferenceError
+from freehold.inference.decoder import Decoder
+from freehold.inference.draft_length import StepCost
+from freehold.inference.generation import GenerationResult
+from freehold.inference.job import Job, Mailbox
 from freehold.inference.llama_model import LlamaModel
-from freehold.inference.sampling import sampler
-from freehold.inference.text_stream import TextStream
+from freehold.inference.options import EngineOptions
+from freehold.inference.owner_thread import OwnerThread
+from freehold.inference.plan import Part, plan_step
+from freehold.inference.running import Running
+from freehold.inference.stats import EngineStats, StepReport
 
-__all__ = ["Job", "Observer", "Worker"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from freehold.inference.sequence_store import SequenceStore
+
+__all__ = ["Observer", "StepObserver", "Worker"]
 
 logger = logging.getLogger(__name__)
 
 Observer = Callable[[GenerationResult], None]
 """Called with each finished generation, in the owner thread; for metrics."""
 
-_CHUNK = 256
-"""Prompt tokens per decode: between two of them a cancelled request is noticed."""
+StepObserver = Callable[[StepReport], None]
+"""Called after each step, in the owner thread; for metrics."""
 
 
-@dataclass(eq=False)
-class Job:
-    """A request in the queue or at work. Its results go to a queue that belongs to the caller's event loop."""
+class Worker(OwnerThread):
+    """Runs requests together, in a thread of its own; nobody else touches the context.
 
-    tokens: list[int]
-    request: GenerationRequest
-    streaming: bool
-    """Whether the caller wants chunks, or the result only."""
-    results: asyncio.Queue[GenerationChunk | GenerationResult | InferenceError] = field(default_factory=asyncio.Queue)
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    cancelled: bool = False
-    submitted: float = field(default_factory=time.perf_counter)
-
-    def send(self, item: GenerationChunk | GenerationResult | InferenceError) -> None:
-        """Hand something to the caller, from any thread."""
-        try:
-            self.loop.call_soon_threadsafe(self.results.put_nowait, item)
-        except RuntimeError:  # the caller's loop is closed: nobody waits any more
-            self.cancelled = True
-            logger.debug("a generation's event loop was closed before it ended")
-
-
-class _Stopped(Exception):  # noqa: N818 - a signal within this module, not an error
-    """The job was cancelled, or the engine closed."""
-
-
-class Worker:
-    """Runs jobs one after another in a thread of its own; nobody else touches the context.
+    Every step takes one token of each request that generates, its draft, and a chunk of the prompts that are still to
+    be read. Where the cache is full, the youngest request pauses and goes on later.
 
     Args:
         model: The loaded model; the worker closes it when it ends.
-        context: A `llama_context *` with one sequence; freed when the worker ends.
-        context_length: Tokens of prompt and answer together.
-        queue_size: Jobs that may wait.
+        options: How its context is made.
+        store: Where conversations are kept on disk.
         observe: Called with each finished generation.
+        observe_step: Called after each step.
+
+    Raises:
+        InferenceError: llama.cpp cannot make the context.
+
+    Source: iteration-level scheduling of Yu et al., "Orca", OSDI 2022; chunked prefill of Agrawal et al.,
+    "Sarathi-Serve", arXiv 2403.02310; preemption by recomputation of Kwon et al., "vLLM", arXiv 2309.06180.
     """
 
     def __init__(
-        self, model: LlamaModel, context: Any, context_length: int, queue_size: int, observe: Observer | None
+        self,
+        model: LlamaModel,
+        options: EngineOptions,
+        *,
+        store: SequenceStore | None = None,
+        observe: Observer | None = None,
+        observe_step: StepObserver | None = None,
     ) -> None:
-        import llama_cpp
-
-        self._model, self._context, self._queue_size, self._observe = model, context, queue_size, observe
-        self._memory: Any = llama_cpp.llama_get_memory(context)
-        self._context_length = context_length
-        self._decoded: list[int] = []
-        self._waiting: deque[Job] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="freehold-engine", daemon=True)
-        self._thread.start()
+        super().__init__("freehold-engine", f"The engine of {model.header.name}")
+        self._model, self._options = model, options
+        self._observe, self._observe_step = observe, observe_step
+        self._decoder = Decoder(model, options, store)
+        self._waiting: list[Job] = []
+        self._running: list[Running] = []
+        self._mail = Mailbox()
+        self._cost = StepCost()
+        self._stats = EngineStats(kv_size=options.cache_tokens)
+        self._forget = False
+        self._forgotten: list[str] = []
+        # Counts of the step that is under way.
+        self._preemptions = self._reused = self._decoded = self._accepted = 0
+        self._start()
 
     def submit(self, job: Job) -> None:
-        """Put a job in the queue.
+        """Put a request in the queue.
 
         Raises:
             EngineBusyError: The queue is full.
             InferenceError: The engine is closed.
         """
-        with self._changed:
-            if self._closed:
-                raise self._closed_error()
-            if len(self._waiting) >= self._queue_size:
+        with self._handover():
+            if len(self._waiting) >= self._options.queue_size:
                 raise EngineBusyError(len(self._waiting))
-            self._waiting.append(job)
-            self._changed.notify()
+            bisect.insort(self._waiting, job, key=lambda waiting: waiting.order)
 
     def cancel(self, job: Job) -> None:
-        """Take a job back; where it runs already, it ends before its next token."""
+        """Take a request back; where it is at work, it ends before its next step."""
         job.cancelled = True
         with self._changed:
             if job in self._waiting:
                 self._waiting.remove(job)
 
+    def clear_cache(self) -> None:
+        """Forget what is kept for reuse, before the next step."""
+        with self._changed:
+            self._forget = True
+            self._changed.notify_all()
+
+    def forget(self, thread: str) -> None:
+        """Forget what is kept of a conversation, in the cache and on disk, before the next step."""
+        with self._changed:
+            self._forgotten.append(thread)
+            self._changed.notify_all()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        with self._changed:
+            return not self._waiting and not self._running
+
+    def retire(self) -> bool:
+        """Stop, unless something runs or waits; whether it did."""
+        with self._changed:
+            if self._waiting or self._running:
+                return False
+            self._closed = True
+        self.stop()
+        return True
+
     def waiting(self) -> int:
-        """Jobs in the queue."""
+        """Requests in the queue."""
         return len(self._waiting)
 
-    def stop(self) -> None:
-        """Fail every job and free the model; returns when that is done. Safe to call again."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-
-    def _closed_error(self) -> InferenceError:
-        return InferenceError(f"The engine of {self._model.header.name} was closed.")
-
-    def _next(self) -> Job | None:
-        """Wait for a job; None when the engine closes."""
-        with self._changed:
-            while not self._waiting and not self._closed:
-                self._changed.wait()
-            return None if self._closed else self._waiting.popleft()
+    def stats(self) -> EngineStats:
+        """The state after the newest step."""
+        return self._stats
 
     def _run(self) -> None:
-        import llama_cpp
-
-        while (job := self._next()) is not None:
+        while self._ready():
+            started = time.perf_counter()
+            parts: list[Part] = []
             try:
-                self._generate(job)
-            except _Stopped:
-                if not job.cancelled:
-                    job.send(self._closed_error())
-            except InferenceError as error:
-                job.send(error)
-            except Exception as error:  # the caller must hear of it, whatever it is, and the thread must live on
-                logger.exception("generation failed")
-                job.send(InferenceError(f"Generation with {self._model.header.name} failed: {error!r}."))
-        with self._changed:
-            rest, self._waiting = self._waiting, deque()
-        for job in rest:
-            job.send(self._closed_error())
-        llama_cpp.llama_free(self._context)
+                self._tidy()
+                self._admit()
+                if self._running:
+                    parts = self._step()
+            except Exception as error:  # noqa: BLE001 - the callers must hear of it, whatever it is, and the thread must live on
+                self._recover(error)
+            self._report(parts, time.perf_counter() - started)
+            self._mail.flush()
+        self._fail([*(running.job for running in self._running), *self._waiting], self._closed_error())
+        self._mail.flush()
+        while self._forgotten:
+            self._decoder.forget(self._forgotten.pop())
+        self._decoder.save_all()
+        self._decoder.close()
         self._model.close()
 
-    def _check(self, job: Job) -> None:
-        if job.cancelled or self._closed:
-            raise _Stopped
+    def _ready(self) -> bool:
+        with self._changed:
+            return self._wait(lambda: bool(self._waiting or self._running or self._forget or self._forgotten))
 
-    def _decode(self, tokens: list[int]) -> None:
-        """Extend the context by these tokens.
+    def _tidy(self) -> None:
+        """Let go of what was cancelled or is too late."""
+        if self._forget:
+            self._forget = False
+            self._decoder.cache.clear()
+        while self._forgotten:
+            self._decoder.forget(self._forgotten.pop())
+        now = time.perf_counter()
+        for running in [running for running in self._running if running.job.cancelled or running.job.expired(now)]:
+            self._leave(running)
+            self._expire(running.job)
+        with self._changed:
+            late = [job for job in self._waiting if job.expired(now)]
+            self._waiting = [job for job in self._waiting if job not in late]
+        for job in late:
+            self._expire(job)
 
-        Raises:
-            InferenceError: llama.cpp failed; the context is empty afterwards.
-        """
-        import llama_cpp
+    def _expire(self, job: Job) -> None:
+        if not job.cancelled and job.request.deadline is not None:
+            self._mail.post(job, DeadlineError(job.request.deadline, job.running.text if job.running else ""))
 
-        array = (llama_cpp.llama_token * len(tokens))(*tokens)
-        status = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(array, len(tokens)))
-        if status != 0:
-            position = len(self._decoded)
-            self._forget(0)
-            raise InferenceError(
-                f"llama.cpp could not decode {len(tokens)} tokens at position {position} of {self._context_length} "
-                f"(status {status}). Try a shorter prompt, or load the model again."
-            )
-        self._decoded += tokens
+    def _admit(self) -> None:
+        """Take requests out of the queue while there is a slot, and room in the cache for their prompts."""
+        cache = self._decoder.cache
+        with self._changed:
+            while self._waiting and len(self._running) < self._options.slots:
+                job = self._waiting[0]
+                tokens = job.running.tokens if job.running is not None else job.tokens
+                if self._running:
+                    promised = sum(running.pending for running in self._running)
+                    if cache.used + promised + len(tokens) - cache.known(tokens) >= cache.size:
+                        break
+                del self._waiting[0]
+                if job.running is None:
+                    most = min(job.request.max_tokens, self._options.context_length - len(job.tokens))
+                    job.running = Running(job, most, self._model.piece)
+                bisect.insort(self._running, job.running, key=lambda running: running.job.order)
 
-    def _forget(self, keep: int) -> int:
-        """Drop all but the first `keep` tokens from the context; return how many it could keep."""
-        import llama_cpp
-
-        # A recurrent model cannot forget a part of what it read.
-        if not llama_cpp.llama_memory_seq_rm(self._memory, 0, keep, -1):
-            llama_cpp.llama_memory_clear(self._memory, True)
-            keep = 0
-        del self._decoded[keep:]
-        return keep
-
-    def _prefill(self, job: Job) -> None:
-        """Read the prompt, from where it parts from what the context holds; the last token is always read anew."""
-        keep = 0
-        for old, new in zip(self._decoded, job.tokens[:-1], strict=False):
-            if old != new:
-                break
-            keep += 1
-        start = self._forget(keep)
-        for at in range(start, len(job.tokens), _CHUNK):
-            self._check(job)
-            self._decode(job.tokens[at : at + _CHUNK])
-
-    def _generate(self, job: Job) -> None:
-        import llama_cpp
-
+    def _step(self) -> list[Part]:
+        """One step of the model for all that run."""
+        decoder = self._decoder
+        parts = self._planned()
+        decoder.begin()
+        for part in parts:
+            running = part.running
+            if part.prompt and len(running.placed.tokens) == running.reused:
+                self._reused += running.reused
+            decoder.add(running.placed, part.tokens, part.outputs)
         started = time.perf_counter()
-        most = min(job.request.max_tokens, self._context_length - len(job.tokens))
-        text = TextStream(job.request.stop)
-        parts: list[str] = []
-        count, prefill, finish = 0, 0.0, None
+        rows = decoder.decode()
+        at = 0
+        for part in parts:
+            decoder.cache.extend(part.running.placed, part.tokens)
+            if part.prompt:
+                decoder.cache.publish(part.running.placed)
+        for part in parts:
+            if part.outputs:
+                self._choose(part, rows[at : at + part.outputs])
+                at += part.outputs
+        self._cost.observe(decoder.batch.size, time.perf_counter() - started)
+        for part in parts:
+            if part.outputs and part.running in self._running:
+                self._tell(part.running)
+        return parts
 
-        def hand_out(new: str, reason: FinishReason | None = None) -> None:
-            if new:
-                parts.append(new)
-            if job.streaming and (new or reason):
-                seconds = time.perf_counter() - started
-                job.send(GenerationChunk(new, reason, len(job.tokens), count, prefill, seconds))
-
-        self._check(job)
-        with sampler(self._model.vocab, job.request) as chain:
-            self._prefill(job)
-            while finish is None:
-                token = int(llama_cpp.llama_sampler_sample(chain, self._context, -1))
-                prefill = prefill or time.perf_counter() - started
-                if self._model.ends(token):
-                    finish = "stop"
-                    break
-                count += 1
-                ready = text.push(self._model.piece(token))
-                finish = "stop" if text.stopped else "length" if count >= most else None
-                hand_out(ready)
-                self._check(job)
-                if finish is None:
-                    self._decode([token])
-        reason: FinishReason = "stop" if finish == "stop" else "length"
-        hand_out(text.finish(), reason)
-        result = GenerationResult(
-            text="".join(parts),
-            finish_reason=reason,
-            prompt_tokens=len(job.tokens),
-            completion_tokens=count,
-            prefill_seconds=prefill,
-            seconds=time.perf_counter() - started,
-            queued_seconds=started - job.submitted,
+    def _planned(self) -> list[Part]:
+        """A step that fits the cache; where it is full, drafts go first, and then the youngest request pauses."""
+        cache = self._decoder.cache
+        for drafts in (True, False):
+            parts = plan_step(self._running, self._decoder, self._cost, drafts=drafts)
+            if cache.reserve(sum(len(part.tokens) for part in parts)):
+                return parts
+        while len(self._running) > 1:
+            youngest = self._running[-1]
+            self._leave(youngest)
+            self._preemptions += 1
+            with self._changed:
+                bisect.insort(self._waiting, youngest.job, key=lambda waiting: waiting.order)
+            parts = plan_step(self._running, self._decoder, self._cost, drafts=False)
+            if cache.reserve(sum(len(part.tokens) for part in parts)):
+                return parts
+        raise InferenceError(
+            f"The cache of {cache.size} tokens is too small for one request of {len(self._running[0].tokens)} tokens."
         )
+
+    def _choose(self, part: Part, rows: NDArray[np.float32]) -> None:
+        """Take a token from each row of logits, as long as they agree with the draft."""
+        running, right, before = part.running, 0, part.running.generated
+        try:
+            for row in rows:
+                token = running.sampler.sample(row, running.remaining)
+                running.take(token, running.sampler.logprob(row, token), ends=self._model.ends(token))
+                if running.finish is not None or right == len(running.draft) or token != running.draft[right]:
+                    break
+                right += 1
+        except InferenceError as error:  # one request's own trouble
+            self._leave(running)
+            self._mail.post(running.job, error)
+            return
+        wrong = len(rows) - 1 - right
+        if wrong:
+            self._decoder.cache.truncate(running.placed, len(running.placed.tokens) - wrong)
+        if running.draft:
+            running.learn(right)
+        self._accepted += right
+        self._decoded += running.generated - before
+
+    def _leave(self, running: Running) -> None:
+        """Give up a request's place; what it has read is kept for reuse as long as there is room."""
+        self._running.remove(running)
+        if running.sequence is not None:
+            self._decoder.cache.end(running.sequence, running.job.request.thread)
+            running.sequence = None
+
+    def _tell(self, running: Running) -> None:
+        """Let the caller know of what is new; a request that has ended leaves."""
+        chunk = running.chunk()
+        if running.job.streaming and chunk is not None:
+            self._mail.post(running.job, chunk)
+        if running.finish is None:
+            return
+        self._leave(running)
+        result = running.result()
+        if not running.job.streaming:
+            self._mail.post(running.job, result)
         if self._observe is not None:
             try:
                 self._observe(result)
             except Exception:
                 logger.exception("the engine's observer failed")
-        job.send(result)
+
+    def _fail(self, jobs: list[Job], error: InferenceError) -> None:
+        for job in jobs:
+            if not job.cancelled:
+                self._mail.post(job, error)
+
+    def _recover(self, error: Exception) -> None:
+        """Fail what runs, and begin with an empty cache; what waits goes on."""
+        if not isinstance(error, InferenceError):
+            logger.error("a step of the engine failed", exc_info=error)
+            error = InferenceError(f"Generation with {self._model.header.name} failed: {error!r}.")
+        self._fail([running.job for running in self._running], error)
+        self._running.clear()
+        try:
+            self._decoder.reset()
+        except InferenceError as broken:
+            logger.exception("the engine cannot go on")
+            with self._changed:
+                self._closed = True
+            self._fail(self._waiting, broken)
+            self._waiting.clear()
+
+    def _report(self, parts: list[Part], seconds: float) -> None:
+        """Bring the statistics up to date."""
+        cache, old = self._decoder.cache, self._stats
+        used = cache.used
+        step = StepReport(
+            rows=sum(len(part.tokens) for part in parts),
+            prefill_tokens=sum(len(part.tokens) for part in parts if part.prompt),
+            decode_tokens=self._decoded,
+            reused_tokens=self._reused,
+            drafted_tokens=sum(part.outputs - 1 for part in parts if part.outputs),
+            accepted_tokens=self._accepted,
+            preemptions=self._preemptions,
+            waiting=len(self._waiting),
+            running=len(self._running),
+            kv_used=used,
+            kv_cached=cache.size - cache.free - used,
+            kv_size=cache.size,
+            seconds=seconds,
+        )
+        self._decoded = self._accepted = self._preemptions = self._reused = 0
+        self._stats = old.after(step)
+        if self._observe_step is not None:
+            try:
+                self._observe_step(step)
+            except Exception:
+                logger.exception("the engine's observer failed")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.modifier import RemoveMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
-from freehold.errors import UserError
+from freehold.errors import DeadlineError, UserError
 from freehold.inference import ChatLlama, Engine
 from freehold.inference.chat_messages import json_schema_of, to_chat
 
@@ -37,7 +39,8 @@ class Answer(BaseModel):
 def model() -> Iterator[ChatLlama]:
     """The shipped model as a chat model."""
     engine = Engine(DEMO)
-    yield ChatLlama(engine=engine, max_tokens=64)
+    # Without drafts, which let several tokens of an answer that was given before come in one piece.
+    yield ChatLlama(engine=engine, max_tokens=64, lookup=False)
     engine.close()
 
 
@@ -52,9 +55,11 @@ async def test_four_ways_agree(model: ChatLlama) -> None:
         whole += chunk
     assert len(streamed) > 3
     assert whole.content == answer.content
-    assert whole.usage_metadata == answer.usage_metadata
-    assert "".join(c.text for c in await asyncio.to_thread(lambda: list(model.stream(MESSAGES)))) == answer.content
+    assert whole.usage_metadata is not None
     assert answer.usage_metadata is not None
+    for count in ("input_tokens", "output_tokens", "total_tokens"):
+        assert whole.usage_metadata[count] == answer.usage_metadata[count]  # type: ignore[literal-required]
+    assert "".join(c.text for c in await asyncio.to_thread(lambda: list(model.stream(MESSAGES)))) == answer.content
     assert answer.usage_metadata["total_tokens"] > answer.usage_metadata["output_tokens"] > 0
     for message in (answer, whole):
         assert message.response_metadata["model_name"] == "freehold-demo"
@@ -115,8 +120,100 @@ async def test_options(model: ChatLlama) -> None:
     before = full[: full.index(middle)]
     assert (await model.ainvoke(MESSAGES, stop=[middle])).text == before
     assert (await ChatLlama(engine=model.engine, stop=[middle]).ainvoke(MESSAGES)).text == before
-    with pytest.raises(UserError, match="logprobs"):
-        await model.ainvoke(MESSAGES, logprobs=True)
+    with pytest.raises(UserError, match="best_of"):
+        await model.ainvoke(MESSAGES, best_of=2)
+
+
+async def test_bias_and_penalties(model: ChatLlama) -> None:
+    """A forbidden token does not come, and penalties change what is repeated; token ids may be text, as in JSON."""
+    plain = await model.ainvoke(MESSAGES)
+    first = model.get_token_ids(plain.text)[0]
+    other = await model.ainvoke(MESSAGES, logit_bias={str(first): float("-inf")})
+    assert model.get_token_ids(other.text)[0] != first
+    assert (await ChatLlama(engine=model.engine, logit_bias={first: -1e9}, max_tokens=64).ainvoke(MESSAGES)).text != (
+        plain.text
+    )
+    for penalty in ({"repeat_penalty": 20.0}, {"frequency_penalty": 20.0}, {"presence_penalty": 20.0}):
+        assert (await model.ainvoke(MESSAGES, **penalty)).text != plain.text
+    with pytest.raises(UserError, match="logit_bias"):
+        await model.ainvoke(MESSAGES, logit_bias={"the": 1.0})
+
+
+async def test_logprobs(model: ChatLlama) -> None:
+    """Log-probabilities come in OpenAI's form, the same whole and streamed, and make up the text."""
+    answer = await model.ainvoke(MESSAGES, logprobs=True, top_logprobs=2)
+    content = answer.response_metadata["logprobs"]["content"]
+    assert answer.usage_metadata is not None
+    text = b"".join(bytes(entry["bytes"]) for entry in content).decode()
+    assert text == answer.text
+    assert len(content) in (answer.usage_metadata["output_tokens"], answer.usage_metadata["output_tokens"] + 1)
+    for entry in content:
+        assert entry["token"].encode() == bytes(entry["bytes"])
+        assert math.isclose(entry["logprob"], entry["top_logprobs"][0]["logprob"], abs_tol=1e-5)
+        assert len(entry["top_logprobs"]) == 2
+        assert 0 >= entry["top_logprobs"][0]["logprob"] >= entry["top_logprobs"][1]["logprob"]
+    whole = AIMessageChunk(content="")
+    async for chunk in model.astream(MESSAGES, logprobs=True, top_logprobs=2):
+        whole += chunk  # type: ignore[assignment]
+    streamed = whole.response_metadata["logprobs"]["content"]
+    assert [entry["token"] for entry in streamed] == [entry["token"] for entry in content]
+    bare = await model.ainvoke(MESSAGES, logprobs=True)
+    assert {len(entry["top_logprobs"]) for entry in bare.response_metadata["logprobs"]["content"]} == {0}
+    assert "logprobs" not in (await model.ainvoke(MESSAGES)).response_metadata
+
+
+async def test_timeout(model: ChatLlama) -> None:
+    """LangChain's timeout bounds an answer."""
+    with pytest.raises(DeadlineError):
+        await model.ainvoke(MESSAGES, timeout=1e-6)
+    assert (await model.ainvoke(MESSAGES, timeout=600, priority=1, lookup=True)).text
+
+
+async def test_cached_tokens_are_reported(model: ChatLlama) -> None:
+    """A prompt that was read before is counted as read from the cache."""
+    await model.ainvoke(MESSAGES)
+    again = await model.ainvoke(MESSAGES)
+    assert again.usage_metadata is not None
+    assert 0 < again.usage_metadata["input_token_details"]["cache_read"] < again.usage_metadata["input_tokens"]
+
+
+async def test_threads_reach_the_engine(model: ChatLlama, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LangGraph's thread id names the conversation to the engine, through each of the four ways."""
+    seen: list[str | None] = []
+    requested = ChatLlama._request
+
+    async def spy(self: ChatLlama, *arguments: Any) -> Any:
+        request, stream = await requested(self, *arguments)
+        seen.append(request.thread)
+        return request, stream
+
+    monkeypatch.setattr(ChatLlama, "_request", spy)
+    state = {"messages": MESSAGES}
+    config: RunnableConfig = {"configurable": {"thread_id": "t7"}}
+    graph = graph_of(model, asynchronous=True).compile()
+    await graph.ainvoke(state, config)
+    _ = [part async for part in graph.astream(state, config, stream_mode="messages")]
+    await asyncio.to_thread(graph_of(model, asynchronous=False).compile().invoke, state, config)
+    await asyncio.to_thread(
+        lambda: list(graph_of(model, asynchronous=False).compile().stream(state, config, stream_mode="messages"))
+    )
+    await model.ainvoke(MESSAGES)
+    assert seen == ["t7"] * 4 + [None]
+
+
+async def test_named_template(model: ChatLlama) -> None:
+    """Another template can be named, for the model or for one call, and its end mark ends the answer."""
+    plain = await model.ainvoke(MESSAGES)
+    assert (await ChatLlama(engine=model.engine, chat_template="chatml", max_tokens=64).ainvoke(MESSAGES)).text == (
+        plain.text
+    )
+    other = await model.ainvoke(MESSAGES, chat_template="gemma")
+    assert other.usage_metadata != plain.usage_metadata
+    # The grammar makes the model write gemma's end mark, which its vocabulary has not as a token.
+    ended = await model.ainvoke(MESSAGES, chat_template="gemma", grammar='root ::= "It is.<end_of_turn>It is."')
+    assert ended.text == "It is."
+    with pytest.raises(UserError, match="'alpaca'"):
+        await model.ainvoke(MESSAGES, chat_template="alpaca")
 
 
 async def test_structured_output(model: ChatLlama) -> None:
@@ -130,11 +227,25 @@ async def test_structured_output(model: ChatLlama) -> None:
     assert isinstance(both, dict)
     assert both["parsed"] == parsed
     assert isinstance(both["raw"], AIMessage)
-    cut = ChatLlama(engine=model.engine, max_tokens=2).with_structured_output(Answer, include_raw=True)
+    for method in ("json_schema", "function_calling", "json_mode"):
+        assert await model.with_structured_output(Answer, method=method).ainvoke(MESSAGES) == parsed
+    with pytest.raises(UserError, match="method='xml'"):
+        model.with_structured_output(Answer, method="xml")
+    # The guide closes the object in time; where there is no room for any, it says so.
+    tight = ChatLlama(engine=model.engine, max_tokens=24).with_structured_output(Answer)
+    assert isinstance(await tight.ainvoke(MESSAGES), Answer)
+    with pytest.raises(UserError, match="max_tokens=2"):
+        await ChatLlama(engine=model.engine, max_tokens=2).with_structured_output(Answer).ainvoke(MESSAGES)
+
+
+async def test_structured_output_cut_by_a_stop_string(model: ChatLlama) -> None:
+    """An object that a stop string cuts is a parsing error beside the raw message, not an exception."""
+    cut = ChatLlama(engine=model.engine, stop=["choice"]).with_structured_output(Answer, include_raw=True)
     outcome = await cut.ainvoke(MESSAGES)
     assert isinstance(outcome, dict)
     assert outcome["parsed"] is None
     assert outcome["parsing_error"] is not None
+    assert "choice" not in outcome["raw"].text
 
 
 async def test_response_format(model: ChatLlama) -> None:
@@ -158,12 +269,23 @@ def test_message_kinds() -> None:
             HumanMessage([{"type": "text", "text": "a"}, "b"]),
             AIMessageChunk(content="c"),
             AIMessage("d"),
-            ToolMessage("e", tool_call_id="1"),
+            ToolMessage("e", tool_call_id="1", name="t"),
             ChatMessage("f", role="critic"),
+            AIMessage(
+                [{"type": "text", "text": "g"}, {"type": "tool_use", "id": "2", "name": "t", "input": {}}],
+                tool_calls=[{"name": "t", "args": {"x": 1}, "id": "2"}],
+                invalid_tool_calls=[{"name": "t", "args": '{"x"', "id": "3", "error": None}],
+            ),
         ]
     )
-    assert [message["role"] for message in chat] == ["system", "user", "assistant", "assistant", "tool", "critic"]
-    assert "".join(message["content"] for message in chat) == "sabcdef"
+    assert [message["role"] for message in chat] == [
+        *("system", "user", "assistant", "assistant", "tool", "critic", "assistant")
+    ]
+    assert "".join(message["content"] for message in chat) == "sabcdefg"
+    assert (chat[4]["tool_call_id"], chat[4]["name"]) == ("1", "t")
+    call = {"id": "2", "type": "function", "function": {"name": "t", "arguments": {"x": 1}}}
+    assert chat[6]["tool_calls"] == [call]
+    assert "tool_calls" not in chat[3]
     with pytest.raises(UserError, match="image_url"):
         to_chat([HumanMessage([{"type": "image_url", "image_url": "x"}])])
     with pytest.raises(UserError, match="remove"):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
 import pytest
 from llama_cpp import Llama
 
-from freehold.errors import InferenceError, ModelFileError, UserError
+from freehold.errors import InferenceError, MemoryBudgetError, ModelFileError, UserError
 from freehold.inference import LlamaEmbeddings
 
 MINILM = Path(str(files("freehold.models"))) / "all-minilm-l6-v2.Q8_0.gguf"
@@ -32,6 +34,11 @@ def random_texts(count: int) -> list[str]:
     chooser = random.Random(5)
     alphabet = "abcdefghij   klmnop.,\n\u00e9\u6f22\U0001f642<|>"
     return ["".join(chooser.choices(alphabet, k=chooser.randint(0, 120))) for _ in range(count)]
+
+
+def assert_true(value: bool) -> None:
+    """An assertion that fits into a lambda."""
+    assert value
 
 
 def test_rows_equal_llama_cpp(embeddings: LlamaEmbeddings) -> None:
@@ -134,6 +141,129 @@ async def test_cancelled_caller(embeddings: LlamaEmbeddings) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(await embeddings.aembed_query("after")) == 384
+
+
+def tokens_read(embeddings: LlamaEmbeddings) -> int:
+    """Tokens that llama.cpp computed since the model was loaded."""
+    assert embeddings._worker is not None
+    counts = llama_cpp.llama_perf_context(embeddings._worker._context)
+    return int(counts.n_p_eval)
+
+
+def test_one_question_is_computed_once() -> None:
+    """Callers that ask for one text at the same time, on two event loops, share one computation."""
+    loading = threading.Event()
+    embeddings = LlamaEmbeddings(MINILM, before_load=lambda: assert_true(loading.wait(30)))
+    question = "What does a heron eat?"
+    rows: list[list[float]] = []
+
+    async def many() -> list[list[float]]:
+        return await asyncio.gather(*(embeddings.aembed_query(question) for _ in range(20)))
+
+    threads = [threading.Thread(target=lambda: rows.extend(asyncio.run(many()))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while embeddings._worker is None or len(embeddings._worker._urgent) < 32:
+        time.sleep(0.001)  # up to eight are at work, and wait for the model; the others wait behind them
+    loading.set()
+    for thread in threads:
+        thread.join()
+    assert len(rows) == 40
+    assert all(row == rows[0] for row in rows)
+    alone = tokens_read(embeddings)
+    assert embeddings.embed_query(question) == rows[0]
+    assert tokens_read(embeddings) == alone < 2 * len(question.split()) + 2
+    embeddings.close()
+
+
+async def test_unload_and_load_again() -> None:
+    """Weights can go while nobody needs them, and come back by themselves with the same vectors."""
+    loads: list[int] = []
+    embeddings = LlamaEmbeddings(MINILM, cache_size=0, before_load=lambda: loads.append(1))
+    assert embeddings.unload()
+    assert loads == []
+    for count in (1, 2, 3):
+        row = await embeddings.aembed_query("text")
+        assert embeddings.idle
+        assert len(loads) == count
+        assert await embeddings.aembed_query("text") == row
+        assert len(loads) == count
+        assert await asyncio.to_thread(embeddings.unload)
+        assert embeddings._worker is not None
+        assert embeddings._worker._model is None
+        assert embeddings.unload()
+    embeddings.close()
+    assert embeddings.unload()
+
+
+async def test_busy_models_are_not_unloaded() -> None:
+    """A model at work says so and keeps its weights, and callers that race with unloading all get their vector."""
+    loading = threading.Event()
+    embeddings = LlamaEmbeddings(MINILM, cache_size=0, before_load=lambda: assert_true(loading.wait(30)))
+    assert embeddings.idle
+    task = asyncio.create_task(embeddings.aembed_query("text"))
+    await asyncio.sleep(0.05)
+    assert not embeddings.idle
+    assert not embeddings.unload()
+    loading.set()
+    expected = np.array(await task)
+    ended = threading.Event()
+    unloaded: list[bool] = []
+
+    def unload() -> None:
+        while not ended.is_set():
+            unloaded.append(embeddings.unload())
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=unload)
+    thread.start()
+    for _ in range(20):
+        rows = await asyncio.gather(*(embeddings.aembed_query("text") for _ in range(3)))
+        assert (np.array(rows) @ expected > 0.999).all()
+        await asyncio.sleep(0.005)
+    ended.set()
+    thread.join()
+    assert any(unloaded)
+    embeddings.close()
+
+
+async def test_refused_loading_reaches_the_callers() -> None:
+    """What forbids loading is told to every caller as it is, and the next one may have more luck."""
+    errors: list[Exception] = [MemoryBudgetError("m", 3, 2, 1), ValueError("odd")]
+
+    def refuse() -> None:
+        if errors:
+            raise errors.pop(0)
+
+    embeddings = LlamaEmbeddings(MINILM, before_load=refuse)
+    with pytest.raises(MemoryBudgetError):
+        await embeddings.aembed_query("text")
+    with pytest.raises(InferenceError, match="odd"):
+        await embeddings.aembed_query("text")
+    assert embeddings.idle
+    assert len(await embeddings.aembed_query("text")) == 384
+    embeddings.close()
+
+
+async def test_close_while_loading() -> None:
+    """Closing in the midst of a slow load answers what is at work, and fails what waits."""
+    began = threading.Event()
+
+    def load_slowly() -> None:
+        began.set()
+        while embeddings._worker is None or not embeddings._worker._closed:
+            time.sleep(0.001)
+
+    embeddings = LlamaEmbeddings(MINILM, before_load=load_slowly)
+    first = asyncio.create_task(embeddings.aembed_query("first"))
+    assert await asyncio.to_thread(began.wait, 30)
+    second = asyncio.create_task(embeddings.aembed_query("second"))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(embeddings.close)
+    assert len(await first) == 384
+    with pytest.raises(InferenceError, match="closed"):
+        await second
+    assert embeddings.unload()
 
 
 async def test_close() -> None:
