@@ -64,7 +64,8 @@ class Decoder:
         # llama.cpp makes room for one output per sequence, and fails an assertion where that is above this number.
         self.most_outputs = max(64, options.sequences)
         parameters.n_outputs_max, parameters.n_outputs_max_per_seq = self.most_outputs, 0
-        parameters.n_threads = parameters.n_threads_batch = options.threads
+        parameters.n_threads = options.threads
+        parameters.n_threads_batch = options.batch_threads or options.threads
         parameters.flash_attn_type = (
             llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
             if options.flash_attention

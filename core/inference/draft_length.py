@@ -98,7 +98,7 @@ class DraftLength:
     Takes each drafted token to be accepted with one probability, estimated from the request's own drafts, the newest
     counting most. A draft of k tokens then brings (1 - a^(k+1)) / (1 - a) tokens in one step, and the k is taken that
     makes the step's tokens per second most (Y. Leviathan et al., "Fast Inference from Transformers via Speculative
-    Decoding", 2023, arXiv 2211.17192). Where no draft pays, one token is drafted now and then to see whether that has
+    Decoding", 2023, arXiv 2211.17192). Where no draft pays, a short one is tried now and then to see whether that has
     changed, and half as often after each time that it has not.
 
     Args:
@@ -117,6 +117,9 @@ class DraftLength:
     _DECAY = 0.85
     _MARGIN = 1.02
     """What a draft must bring over none: costs are not known better."""
+    _TILE = 4
+    """A step has a multiple of so many rows: llama.cpp's kernels take them together, and it keeps the graph of a step
+    for the next one of the same size, where building it anew costs as much as a row."""
     _PAUSE, _LONGEST_PAUSE = 4, 256
     """Steps between two trials where drafts do not pay, at first and at most."""
 
@@ -138,7 +141,7 @@ class DraftLength:
         self._trial = not best and self._waited >= self._pause
         if best or self._trial:
             self._waited = 0
-            return best or 1
+            return best or min(self._fill(max(rows, 1)), available)
         self._waited += 1
         return 0
 
@@ -161,11 +164,14 @@ class DraftLength:
         """The draft with the most tokens per second; 0 where none is better than none."""
         chance = self._accepted / (self._accepted + self._refused)
         best, rate = 0, rows / cost.predict(rows) * self._MARGIN
-        tokens, gain = float(rows), chance
-        for drafted in range(1, available + 1):
-            tokens += gain
-            gain *= chance
+        for drafted in range(self._fill(rows), available + 1, self._TILE):
+            gained = drafted if chance == 1 else chance * (1 - chance**drafted) / (1 - chance)
+            tokens = rows + gained
             here = tokens / cost.predict(rows + drafted)
             if here > rate:
                 best, rate = drafted, here
         return best
+
+    def _fill(self, rows: int) -> int:
+        """The shortest draft after which the step is whole tiles."""
+        return self._TILE - rows % self._TILE

@@ -18,7 +18,7 @@ from freehold.errors import ContextLengthError, InferenceError, ModelFileError, 
 from freehold.inference.generation import GenerationChunk, GenerationRequest, GenerationResult
 from freehold.inference.gguf import ModelHeader, read_header
 from freehold.inference.job import Job
-from freehold.inference.llama_model import LlamaModel, default_threads
+from freehold.inference.llama_model import LlamaModel, available_threads, default_threads
 from freehold.inference.options import EngineOptions, default_cache_tokens, default_context_length
 from freehold.inference.sampling import check_request
 from freehold.inference.stats import EngineStats
@@ -45,7 +45,8 @@ class Engine:
         cache_tokens: Cells of the key-value cache, which all requests share; by default up to four contexts, at most
             8,192 cells or one context. What running requests leave of it keeps finished prompts for reuse.
         slots: Requests that run together, 1 to 64.
-        threads: Processor threads; by default those the process may use, at most 8; 1 for a small model.
+        threads: Processor threads; by default those the process may use, at most 8; a small model takes one for a
+            single token.
         queue_size: Requests that may wait beside those that run.
         flash_attention: Skips the cells of other requests. Off, many requests with one long beginning decode faster,
             and everything else slower.
@@ -92,6 +93,7 @@ class Engine:
             cache_tokens=default_cache_tokens(length) if cache_tokens is None else cache_tokens,
             slots=slots,
             threads=default_threads(self._header) if threads is None else threads,
+            batch_threads=available_threads() if threads is None else threads,
             queue_size=queue_size,
             flash_attention=flash_attention,
         )

@@ -25,7 +25,7 @@ from freehold.inference.tool_forms import MARKERS
 if TYPE_CHECKING:
     from freehold.inference.guide import Guides
 
-__all__ = ["LlamaModel", "default_threads"]
+__all__ = ["LlamaModel", "available_threads", "default_threads"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,16 +61,19 @@ def _log() -> _Log:
     return _Log()
 
 
-def default_threads(header: ModelHeader) -> int:
-    """Threads for one model: the processors this process may use, at most 8 (more help little, and starve the rest).
-
-    A small model gets one: a second made the demonstration model no faster on two idle cores, and where other processes
-    are busy, threads that wait for each other after every operation made the embedding model many times slower.
-    """
-    if header.file_size < _SMALL:
-        return 1
+def available_threads() -> int:
+    """The processors this process may use, at most 8: more help little, and starve the rest."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(available, 8))
+
+
+def default_threads(header: ModelHeader) -> int:
+    """Threads for one model: `available_threads`, but one for a small model.
+
+    A second made the demonstration model no faster at single tokens on two idle cores, and where other processes are
+    busy, threads that wait for each other after every operation made the embedding model many times slower.
+    """
+    return 1 if header.file_size < _SMALL else available_threads()
 
 
 class LlamaModel:

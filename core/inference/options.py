@@ -45,6 +45,9 @@ class EngineOptions:
     slots: int
     """Requests that run together."""
     threads: int
+    """For a step of one token."""
+    batch_threads: int = 0
+    """For prompts, drafts and several requests together; 0 is the same as `threads`."""
     queue_size: int = 64
     """Requests that may wait."""
     flash_attention: bool = True

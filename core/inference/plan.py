@@ -15,7 +15,7 @@ __all__ = ["Part", "plan_step"]
 _LONGEST_DRAFT = 16
 """Tokens that one request drafts at most."""
 
-_PAUSE = 0.2
+_PAUSE = 0.8
 """Seconds that a chunk of somebody's prompt may hold up the answers that are being written."""
 
 _SMALLEST_CHUNK = 64
@@ -68,14 +68,14 @@ def plan_step(running: Sequence[Running], decoder: Decoder, cost: StepCost, *, d
                 continue
             _begin(request, decoder)
         take = min(request.pending, budget)
-        if take < request.pending and take > _TILE:
-            take -= (rows + take) % _TILE
+        if take < request.pending:  # the last prompt of this step
+            take -= (rows + take) % _TILE if take > _TILE else 0
         done = request.pending - take
         request.draft = []
         start = len(request.tokens) - request.pending
         parts.append(Part(request, request.tokens[start : start + take], 0 if done else 1, prompt=True))
         rows += take
-        budget -= take
+        budget = 0 if done else budget - take
     return parts
 
 

@@ -31,6 +31,9 @@ __all__ = ["Observer", "StepObserver", "Worker"]
 
 logger = logging.getLogger(__name__)
 
+_PROMPT_ROWS = 48
+"""Rows above which a step is mostly prompt, and its graph the smaller part of its time."""
+
 Observer = Callable[[GenerationResult], None]
 """Called with each finished generation, in the owner thread; for metrics."""
 
@@ -75,6 +78,7 @@ class Worker(OwnerThread):
         self._running: list[Running] = []
         self._mail = Mailbox()
         self._cost = StepCost()
+        self._last_rows = 0
         self._stats = EngineStats(kv_size=options.cache_tokens)
         self._forget = False
         self._forgotten: list[str] = []
@@ -220,7 +224,10 @@ class Worker(OwnerThread):
             if part.outputs:
                 self._choose(part, rows[at : at + part.outputs])
                 at += part.outputs
-        self._cost.observe(decoder.batch.size, time.perf_counter() - started)
+        # llama.cpp builds a new graph where the number of rows has changed: that is not what these rows cost.
+        if decoder.batch.size == self._last_rows or decoder.batch.size > _PROMPT_ROWS:
+            self._cost.observe(decoder.batch.size, time.perf_counter() - started)
+        self._last_rows = decoder.batch.size
         for part in parts:
             if part.outputs and part.running in self._running:
                 self._tell(part.running)

@@ -89,12 +89,12 @@ def test_never_much_worse_than_none(chance: float) -> None:
 
 
 def test_all_is_drafted_where_rows_are_free() -> None:
-    """With every draft right and a step that always takes the same, all that is available is drafted."""
+    """With every draft right and a step that always takes the same, all that makes whole tiles is drafted."""
     cost, length = StepCost(), DraftLength()
     for rows in range(1, 20):
         cost.observe(rows, 0.01)
     for _ in range(5):
-        assert length.choose(16, 1, cost) == 16
+        assert length.choose(16, 1, cost) == 15
         length.learn(16, 16)
 
 
