@@ -1,9 +1,10 @@
 """The engine beside `Llama`, llama-server and a bare loop, on a model of random weights in Qwen2-0.5B's shape.
 
-All runners answer the same prompts in the same run, in alternating order; figures are medians of the rounds, and ratios
-are medians of each round's ratio. Every prompt is new random tokens, but where a row is about sharing. `--quick` does
-one round with a third of the model's layers, and leaves out what takes long: it shows that all works, and its ratios
-are rougher. `--llama-server` takes longer than a minute, too: that server computes a shared beginning eight times.
+All runners answer the same prompts in the same run, in alternating order, each in a process of its own; figures are
+medians of the rounds, and ratios are medians of each round's ratio. Every prompt is new random tokens, but where a row
+is about sharing. `--quick` does one round with a third of the model's layers, and leaves out what takes long: it shows
+that all works, and its ratios are rougher. `--llama-server` takes longer than a minute, too: that server computes a
+shared beginning eight times.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.inference_behaviour import cancelling, event_loop, quoting, stru
 from benchmarks.inference_rows import SPEED_ROWS, Bench, full_cache
 from benchmarks.inference_runners import BareLoop, EngineRunner, LlamaRunner, Runner, Work
 from benchmarks.llama_server import LlamaServer
+from benchmarks.own_process import OwnProcess
 from benchmarks.random_model import QWEN2_05B, TINY, write_random_model
 from benchmarks.report import Bar, main
 
@@ -45,8 +47,8 @@ def _bench_rows(options: argparse.Namespace, folder: Path, wanted: set[str]) -> 
     bars = []
     with ExitStack() as stack:
         engine = stack.enter_context(closing(EngineRunner(path)))
-        llama = stack.enter_context(closing(LlamaRunner(path)))
-        bare = stack.enter_context(closing(BareLoop(path, engine.options)))
+        llama = stack.enter_context(closing(OwnProcess(LlamaRunner, path)))
+        bare = stack.enter_context(closing(OwnProcess(BareLoop, path, engine.options)))
         server = stack.enter_context(closing(LlamaServer(options.llama_server, path))) if options.llama_server else None
         bench = Bench(engine, llama, bare, server, _rounds(options), np.random.default_rng(3))
         runners: list[Runner | None] = [engine, llama, bare, server]

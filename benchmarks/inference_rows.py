@@ -11,11 +11,15 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.inference_runners import SLOTS, BareLoop, EngineRunner, LlamaRunner, Runner, Work
+from benchmarks.inference_runners import SLOTS, EngineRunner, Runner, Work
 from benchmarks.llama_server import LlamaServer
+from benchmarks.own_process import OwnProcess
 from benchmarks.report import Bar
 
 __all__ = ["SPEED_ROWS", "Bench", "full_cache"]
+
+_LOOK = 0.01
+"""Seconds between two looks at a running engine: each one takes time from its threads, where there are two cores."""
 
 _WORDS = (3, 4096)
 """The vocabulary without its control tokens, which come first."""
@@ -26,8 +30,8 @@ class Bench:
     """Who is measured, how often, and the source of new prompts."""
 
     engine: EngineRunner
-    llama: LlamaRunner
-    bare: BareLoop
+    llama: OwnProcess
+    bare: OwnProcess
     server: LlamaServer | None
     rounds: int
     random: np.random.Generator
@@ -163,8 +167,9 @@ def _first_tokens(bench: Bench, length: int) -> tuple[float, float]:
     spent: dict[str, list[float]] = defaultdict(list)
     for number in range(5 * bench.rounds):
         prompt = bench.tokens(length)
-        runners: list[EngineRunner | LlamaRunner] = [bench.engine, bench.llama]
+        runners: list[EngineRunner | OwnProcess] = [bench.engine, bench.llama]
         for runner in runners if number % 2 == 0 else reversed(runners):
+            runner.forget()
             time.sleep(0.05)
             spent[runner.name].append(runner.first_token(prompt))
     return median(spent[bench.engine.name]), median(spent[bench.llama.name])
@@ -208,9 +213,9 @@ async def _engine_step(runner: EngineRunner, work: Work) -> tuple[float, int]:
         stats = engine.stats()
         if stats.prefill_tokens - before.prefill_tokens == prefill and stats.running == len(work.prompts):
             seen.append((time.perf_counter(), stats.steps, stats.decode_tokens - before.decode_tokens))
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(_LOOK)
     await task
-    # The first look at each step is within a millisecond of its end.
+    # The first look at each step is soon after its end.
     (started, first, tokens), (ended, last, _) = seen[0], next(look for look in seen if look[1] == seen[-1][1])
     return (ended - started) / (last - first), tokens // len(work.prompts)
 

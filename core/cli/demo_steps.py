@@ -23,6 +23,7 @@ from rich.table import Table
 from freehold.cli.ingest import ingest_paths
 from freehold.cli.render import answer_text, decisions_table, model_line
 from freehold.context import Context
+from freehold.models.catalog import ModelCatalog
 from freehold.process import resident_bytes_without_models
 from freehold.settings import Settings
 from freehold.sovereignty import refused_connections
@@ -54,7 +55,8 @@ def demonstration_settings(home: Path, model: Path | None) -> Settings:
     settings = Settings.load(home=home, model=model)
     fields = type(settings).model_fields
     usual = {name: field.default for name, field in fields.items() if name not in ("home", *_FROM_OUTSIDE)}
-    file = settings.model and settings.model.absolute()  # the run that is killed has another current folder
+    named = settings.model and ModelCatalog(Settings.load().home / "models").resolve(settings.model)
+    file = named and named.absolute()  # the run that is killed has another current folder
     return settings.model_copy(update={**usual, "model": file})
 
 

@@ -33,7 +33,7 @@ Home = Annotated[
 Model = Annotated[
     Path | None,
     typer.Option(
-        help="A GGUF model; `FREEHOLD_MODEL`, else the small demonstration model.",
+        help="A GGUF model, or its name in `freehold models list`; `FREEHOLD_MODEL`, else the demonstration model.",
         show_default=False,
         parser=given_path,
         metavar="FILE",

@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from freehold.inference.chat_model import ChatLlama
     from freehold.inference.embeddings import LlamaEmbeddings
     from freehold.inference.engine import Engine
-    from freehold.inference.generation import GenerationChunk, GenerationRequest, GenerationResult
+    from freehold.inference.generation import GenerationChunk, GenerationRequest, GenerationResult, TokenLogprob
     from freehold.inference.gguf import ModelHeader, read_header, sha256
+    from freehold.inference.stats import EngineStats
 
 __all__ = [
     "ChatLlama",
     "Engine",
+    "EngineStats",
     "GenerationChunk",
     "GenerationRequest",
     "GenerationResult",
     "LlamaEmbeddings",
     "ModelHeader",
+    "TokenLogprob",
     "read_header",
     "sha256",
 ]
@@ -30,11 +33,13 @@ __getattr__, __dir__ = lazy_exports(
     {
         "ChatLlama": "freehold.inference.chat_model",
         "Engine": "freehold.inference.engine",
+        "EngineStats": "freehold.inference.stats",
         "GenerationChunk": "freehold.inference.generation",
         "GenerationRequest": "freehold.inference.generation",
         "GenerationResult": "freehold.inference.generation",
         "LlamaEmbeddings": "freehold.inference.embeddings",
         "ModelHeader": "freehold.inference.gguf",
+        "TokenLogprob": "freehold.inference.generation",
         "read_header": "freehold.inference.gguf",
         "sha256": "freehold.inference.gguf",
     },

@@ -21,6 +21,9 @@ _PAUSE = 0.8
 _SMALLEST_CHUNK = 64
 """Tokens of a chunk at least: smaller ones cost more per token."""
 
+_USUAL_CHUNK = 256
+"""Tokens of a chunk that its cost is judged by."""
+
 _TILE = 16
 """Rows that llama.cpp's kernels multiply together: what is left over is paid for row by row."""
 
@@ -56,7 +59,7 @@ def plan_step(running: Sequence[Running], decoder: Decoder, cost: StepCost, *, d
     rows = sum(len(part.tokens) for part in parts)
     budget = decoder.batch.capacity - rows
     if parts:
-        per_row = cost.predict(_SMALLEST_CHUNK) / _SMALLEST_CHUNK
+        per_row = cost.predict(_USUAL_CHUNK) / _USUAL_CHUNK
         budget = min(budget, max(_SMALLEST_CHUNK, int(_PAUSE / max(per_row, 1e-9))))
     for request in running:
         if budget <= 0:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.inference_runners import BareLoop, EngineRunner, LlamaRunner, Runner, Work
+from benchmarks.own_process import OwnProcess
 from benchmarks.random_model import TINY, write_random_model
 from freehold.inference import Engine, GenerationRequest
 from freehold.inference.llama_model import LlamaModel
@@ -54,3 +55,15 @@ def test_runners_time_the_whole_answer(kind: type[EngineRunner | LlamaRunner], t
         assert runner.first_token(prompts[0]) > 0
         with pytest.raises(RuntimeError, match="would not be fair"):
             measured.seconds(Work((tuple(range(100, 4000)),), 400))  # more than the context holds
+
+
+def test_a_process_of_its_own_does_the_same(tmp_path: Path) -> None:
+    """A runner elsewhere answers, and what goes wrong there is raised here."""
+    path = write_random_model(tmp_path / "tiny.gguf", TINY)
+    with closing(OwnProcess(LlamaRunner, path)) as elsewhere:
+        assert elsewhere.name == "Llama"
+        elsewhere.forget()
+        assert 0 < elsewhere.seconds(Work(((5, 6, 7),), 4)) < 60
+        assert 0 < elsewhere.first_token((5, 6, 7)) < 60
+        with pytest.raises(ValueError, match="exceed"):
+            elsewhere.seconds(Work(((5,) * 5000,), 4))

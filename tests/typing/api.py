@@ -13,8 +13,17 @@ from freehold import AssistantState, Context, Settings, Workspace
 from freehold.coordination import CachedAnswer, Lookup, ResponseCache, Situation
 from freehold.graphs import create_assistant
 from freehold.guardrails import Guardrail, Masked, PersonalDataMasker, Verdict
-from freehold.inference import ChatLlama, Engine, LlamaEmbeddings
+from freehold.inference import (
+    ChatLlama,
+    Engine,
+    EngineStats,
+    GenerationRequest,
+    GenerationResult,
+    LlamaEmbeddings,
+    TokenLogprob,
+)
 from freehold.memory import DocumentRetriever, Documents, LongTermMemory
+from freehold.models.catalog import CatalogEntry, ModelCatalog
 from freehold.nodes import CheckInput, Generate, Retrieve
 from freehold.state import Citation, Decision, Memory, Passage
 
@@ -61,3 +70,20 @@ async def protocols(rails: Guardrail, cache: ResponseCache, situation: Situation
     assert_type(await cache.lookup("x", situation), Lookup)
     assert_type(await cache.store("x", situation, CachedAnswer("x", "y")), bool)
     assert_type(PersonalDataMasker().mask("x"), Masked)
+
+
+async def engine(engine: Engine) -> None:
+    """What the engine takes and gives."""
+    request = GenerationRequest("x", max_tokens=8, logprobs=2, deadline=1.5, priority=1, thread="t1")
+    result = await engine.generate(request)
+    assert_type(result, GenerationResult)
+    assert_type(result.logprobs, tuple[TokenLogprob, ...])
+    assert_type(engine.stats(), EngineStats)
+    assert_type(engine.unload(), bool)
+
+
+def models(workspace: Workspace) -> None:
+    """The catalog and further models."""
+    assert_type(workspace.models, ModelCatalog)
+    assert_type(workspace.models.list(), list[CatalogEntry])
+    assert_type(workspace.load_model("qwen"), ChatLlama)
