@@ -109,7 +109,7 @@ class DraftLength:
         >>> for rows in range(1, 10):
         ...     cost.observe(rows, 0.010)
         >>> length.choose(8, 1, cost)
-        8
+        7
     """
 
     _ACCEPTED, _REFUSED = 1.5, 0.5

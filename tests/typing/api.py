@@ -85,5 +85,5 @@ async def engine(engine: Engine) -> None:
 def models(workspace: Workspace) -> None:
     """The catalog and further models."""
     assert_type(workspace.models, ModelCatalog)
-    assert_type(workspace.models.list(), list[CatalogEntry])
+    assert_type(workspace.models.list(), tuple[CatalogEntry, ...])
     assert_type(workspace.load_model("qwen"), ChatLlama)
