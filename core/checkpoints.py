@@ -101,7 +101,7 @@ class SqliteCheckpointer(SqliteSaver):
     Args:
         path: The database file.
         mask: Masks personal data in user messages; None stores them as they are.
-        on_delete: Called with each thread that is deleted, so that what is kept of it elsewhere can go too.
+        on_delete: Called with each thread of which something is deleted, so that what is kept of it elsewhere can go.
 
     Raises:
         StorageError: The database cannot be opened.
@@ -143,14 +143,17 @@ class SqliteCheckpointer(SqliteSaver):
         """Forget the checkpoints that these runs wrote, as a server does when it rolls a run back."""
         columns = "thread_id, checkpoint_ns, checkpoint_id"
         wrote = f"SELECT {columns} FROM checkpoints WHERE json_extract(metadata, '$.run_id') = ?"  # noqa: S608
+        threads: set[str] = set()
         with self.cursor() as cursor:
             for run_id in run_ids:
                 keys = cursor.execute(wrote, (str(run_id),)).fetchall()
+                threads.update(key[0] for key in keys)
                 for table in _TABLES:
                     cursor.executemany(
                         f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?",  # noqa: S608
                         keys,
                     )
+        self._deleted(sorted(threads))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Forget all but the newest checkpoint of these threads, or with `delete_all` every one."""
@@ -163,8 +166,7 @@ class SqliteCheckpointer(SqliteSaver):
                 older = "" if strategy == "delete_all" else newest.format(table)
                 delete = f"DELETE FROM {table} WHERE thread_id = ?{older}"  # noqa: S608 - the parts are ours
                 cursor.executemany(delete, [(str(thread_id),) for thread_id in thread_ids])
-        if strategy == "delete_all":
-            self._deleted(thread_ids)
+        self._deleted(thread_ids)
 
     def delete_thread(self, thread_id: str) -> None:
         """Forget every checkpoint of a thread."""

@@ -104,7 +104,6 @@ class Workspace:
         """
         with self._lock:
             opened = [] if self._closed else list(self._opened.values())
-            self._opened.clear()
             closed, self._closed = self._closed, True
         if closed:
             return
@@ -115,6 +114,8 @@ class Workspace:
             for resource in opened:
                 if (close := getattr(resource, "close", None)) is not None:
                     stack.callback(close)
+        with self._lock:
+            self._opened.clear()  # not before: a thread that is deleted meanwhile must be forgotten by its engine
 
     def _open(self, name: str, make: Callable[[Workspace], T]) -> T:
         with self._lock:
@@ -188,6 +189,8 @@ class Workspace:
         from freehold.inference.sequence_store import SequenceStore
 
         if not self.settings.kv_folder_bytes:
+            if (self.home / "sequences").exists():
+                SequenceStore(self.home / "sequences", 0, "any")  # what an earlier setting kept goes
             return None
         status = path.stat()
         made_by = (version("llama-cpp-python"), self.settings.flash_attention)
@@ -210,9 +213,20 @@ class Workspace:
     @_resource
     def chat_model(self) -> ChatLlama:
         """The language model as a LangChain chat model."""
+        return self._chat(self.engine)
+
+    def _chat(self, engine: Engine) -> ChatLlama:
+        """A chat model that keeps no conversation on disk in which the checkpoints would mask something."""
+        from freehold.guardrails import normalise
         from freehold.inference import ChatLlama
 
-        return ChatLlama(engine=self.engine, max_tokens=self.settings.max_tokens)
+        masker = self.masker
+
+        def clean(text: str) -> bool:
+            return not masker.mask(normalise(text)).found
+
+        may_keep = clean if self.settings.mask_personal_data else None
+        return ChatLlama(engine=engine, max_tokens=self.settings.max_tokens, may_keep=may_keep)
 
     def load_model(self, name: str | Path, *, context_length: int | None = None) -> ChatLlama:
         """Another language model, beside `chat_model` and within the same budget; its weights load on first use.
@@ -230,8 +244,6 @@ class Workspace:
             ...     workspace.load_model("freehold-demo").engine.model_name
             'freehold-demo'
         """
-        from freehold.inference import ChatLlama
-
         path = self.models.locate(Path(name).expanduser())
         if path == self.model_path and context_length in (None, self.settings.context_length):
             engine = self.engine
@@ -239,7 +251,7 @@ class Workspace:
             engine = self._open(
                 f"model {path} of {context_length} tokens", lambda _: self._engine(path, context_length, None)
             )
-        return ChatLlama(engine=engine, max_tokens=self.settings.max_tokens)
+        return self._chat(engine)
 
     @_resource
     def embeddings(self) -> LlamaEmbeddings:

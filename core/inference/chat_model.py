@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -110,6 +111,8 @@ class ChatLlama(BaseChatModel):
     """Higher ones leave the engine's queue first."""
     lookup: bool = True
     """Draft tokens from what was said after the same words before; changes the speed only."""
+    may_keep: Callable[[str], bool] | None = Field(default=None, exclude=True)
+    """Whether what a user says may lie on disk among a conversation's keys and values; None allows all."""
     chat_template: str | None = None
     """Instead of the model's own: a name (chatml, gemma, llama3, mistral, phi3, zephyr) or a Jinja template."""
 
@@ -119,7 +122,8 @@ class ChatLlama(BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {"model_name": self.engine.model_name, **{name: getattr(self, name) for name in sorted(_FIELDS)}}
+        names = sorted(_FIELDS | {"stop", "chat_template"})
+        return {"model_name": self.engine.model_name, **{name: getattr(self, name) for name in names}}
 
     def get_token_ids(self, text: str) -> list[int]:
         """Tokens of a text, by this model's own vocabulary."""
@@ -176,12 +180,20 @@ class ChatLlama(BaseChatModel):
             if "grammar" in values:
                 raise UserError("An answer follows a grammar or calls tools, not both: leave one of them out.")
             form = tool_form(template_source(self.engine.header, template, tools=True))
-            values["lark"] = tool_grammar(form, use, self._token_of, schema=schema)
+            # Looking up markers waits for the model's lock, and may load it: not on the event loop.
+            values["lark"] = await asyncio.to_thread(tool_grammar, form, use, self._token_of, schema=schema)
             # The grammar ends such an answer, and a stop string would only cut a call in two.
             stops = [] if use.required else stops
             schema = None
         elif use.tools and schema is None and "grammar" not in values:
-            values["lark"] = text_grammar(tool_form(template_source(self.engine.header, template)), self._token_of)
+            form_of_calls = tool_form(template_source(self.engine.header, template))
+            values["lark"] = await asyncio.to_thread(text_grammar, form_of_calls, self._token_of)
+        if schema is not None:  # the grammar ends it, and a stop string would only cut it in two
+            stops = []
+        if thread is not None and self.may_keep is not None:
+            said = [message.text for message in messages if message.type == "human"]
+            if not await asyncio.to_thread(lambda may_keep: all(map(may_keep, said)), self.may_keep):
+                thread = None
         request = GenerationRequest(prompt, stop=tuple(stops), json_schema=schema, thread=thread, **values)
         return request, ToolCallStream(form, required=use.required)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +129,8 @@ class Decoder:
         state = (ctypes.c_uint8 * size)()
         written = llama_cpp.llama_state_seq_get_data(self._context, state, size, leaf.holder or 0)
         if written:
-            self._disk.submit(self._store.save, leaf.thread, leaf.path(), memoryview(state)[:written])
-        leaf.thread = None  # it is saved as it is
+            self._later(self._store.save, leaf.thread, leaf.path(), memoryview(state)[:written])
+        leaf.saved = True
 
     def restore(self, tokens: list[int]) -> CachedSequence | None:
         """What is on disk of `tokens`, where that is worth more than what the cache knows of them."""
@@ -160,7 +161,15 @@ class Decoder:
             if leaf.thread == thread:
                 self.cache.drop(leaf)
         if self._disk is not None:
-            self._disk.submit(self._erase, thread)  # behind what is still to be written of it
+            self._later(self._erase, thread)  # behind what is still to be written of it
+
+    def _later(self, write: Callable[..., object], *arguments: Any) -> None:
+        """Write in the disk's own thread; here where that has ended, at close or at the interpreter's end."""
+        assert self._disk is not None  # noqa: S101 - there is one with a store
+        try:
+            self._disk.submit(write, *arguments)
+        except RuntimeError:
+            write(*arguments)
 
     def _erase(self, thread: str) -> None:
         assert self._store is not None  # noqa: S101 - there is a disk thread only with a store
@@ -170,9 +179,12 @@ class Decoder:
             logger.exception("a saved conversation was not erased")
 
     def save_all(self) -> None:
-        """Keep every conversation on disk, the most recently used last: it stays longest."""
-        if self._context is not None:
-            for leaf in reversed(self.cache.leaves()):
+        """Keep every conversation on disk, one after another; the most recently used last: it stays longest."""
+        if self._context is None or self._disk is None:
+            return
+        self._disk.shutdown(wait=True)  # from here on each is written before the next one's state is copied
+        for leaf in reversed(self.cache.leaves()):
+            if not leaf.saved:
                 self._save(leaf)
 
     def _free(self) -> None:

@@ -344,6 +344,7 @@ class Engine:
         with self._lock:
             self._closed = True
             worker = self._worker
-        self._executor.shutdown(wait=True, cancel_futures=True)  # tokenising must not outlast the model
+        # Tokenising must not outlast the model. What still waits there finds the engine closed.
+        self._executor.shutdown(wait=True)
         if worker is not None:
             worker.stop()

@@ -109,6 +109,12 @@ class Guides:
             self._keep(grammar, compiled)
         return Guide(vocabulary, compiled)
 
+    def close(self) -> None:
+        """Let go of the vocabulary, and of the model with it."""
+        with self._lock:
+            if self._vocabulary is not None:
+                self._vocabulary.close()
+
     def _keep(self, grammar: str, compiled: _Compiled) -> None:
         with self._lock:
             self._compiled[grammar] = compiled

@@ -70,6 +70,11 @@ class Vocabulary:
     ends: NDArray[np.intp]
     """Tokens that end a generation."""
     size: int
+    tokens: _Tokens
+
+    def close(self) -> None:
+        """Let go: llguidance's side takes no part in Python's garbage collection, and holds the model otherwise."""
+        self.tokens.tokenizer = None
 
     @classmethod
     def read(cls, model: LlamaModel) -> Vocabulary:
@@ -90,4 +95,4 @@ class Vocabulary:
         tokens.tokenizer = tokenizer
         special = frozenset(tokens.special_token_ids)
         pieces = [b"" if token in special else piece for token, piece in enumerate(tokens.tokens)]
-        return cls(tokenizer, Closing(pieces, tokens.ends[0]), np.array(tokens.ends, np.intp), len(pieces))
+        return cls(tokenizer, Closing(pieces, tokens.ends[0]), np.array(tokens.ends, np.intp), len(pieces), tokens)

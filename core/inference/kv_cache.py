@@ -88,6 +88,14 @@ class KvCache:
         """How many tokens from the beginning are in the tree."""
         return self.tree.match(tokens)[2] if self.sharing else 0
 
+    def held(self, tokens: Sequence[int]) -> int:
+        """How many tokens from the beginning running requests hold already: these cost no cells."""
+        node, at, length = self.tree.match(tokens) if self.sharing else (self.tree.root, 0, 0)
+        while not node.pins and node.parent is not None:
+            length, node = length - at, node.parent
+            at = len(node.tokens)
+        return length
+
     def begin(self, tokens: list[int]) -> CachedSequence:
         """A sequence that holds what is known of `tokens`; the last token is always left to be read anew."""
         number = self._ids.pop()
@@ -143,6 +151,7 @@ class KvCache:
         if node.holder is not None:  # a leaf grows: its own sequence holds the longer path, and only leaves have one
             holder, start = node.holder, length
             node.holder = node.thread = None
+            node.saved = False
         elif len(self._ids) > self._reserved:
             holder, start = self._ids.pop(), 0
         else:
@@ -157,7 +166,7 @@ class KvCache:
         """A request has ended, or pauses: what it holds is kept as long as there is room."""
         self.publish(sequence)
         if thread is not None and sequence.node.holder is not None:
-            sequence.node.thread = thread
+            sequence.node.thread, sequence.node.saved = thread, False
         self._own -= sequence.own
         self.tree.pin(sequence.node, -1)
         self._llama.llama_memory_seq_rm(self._memory, sequence.id, -1, -1)
@@ -172,8 +181,10 @@ class KvCache:
     def drop(self, leaf: Node) -> None:
         """Let go of a leaf for good, unless a running request needs it; it is not spilled."""
         leaf.thread = None
-        if not leaf.pins:
+        while not leaf.pins and not leaf.children and leaf.parent is not None:
+            parent = leaf.parent
             self._evict(leaf, self.size)
+            leaf = parent  # nobody shares it any more
 
     def leaves(self) -> list[Node]:
         """What is kept, the most recently used first."""
@@ -192,7 +203,7 @@ class KvCache:
 
     def _evict(self, leaf: Node, cells: int) -> None:
         """Free this many cells of a leaf, from its end, or the whole leaf."""
-        if leaf.thread is not None and self._spill is not None:
+        if leaf.thread is not None and not leaf.saved and self._spill is not None:
             self._spill(leaf)
         holder, parent = leaf.holder, leaf.parent
         assert holder is not None  # noqa: S101 - leaves have holders

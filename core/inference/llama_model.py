@@ -272,3 +272,6 @@ class LlamaModel:
             if self._handle:
                 llama_cpp.llama_model_free(self._handle)
                 self._handle = self._vocab = None
+        guides = self.__dict__.pop("guides", None)
+        if guides is not None:
+            guides.close()

@@ -111,7 +111,8 @@ def _waits(request: Running, running: Sequence[Running], decoder: Decoder) -> bo
 
 def _begin(request: Running, decoder: Decoder) -> None:
     """Give a request its sequence, with all that is known of its tokens."""
-    first = len(request.tokens) == len(request.job.tokens)
+    first = not request.begun
+    request.begun = True
     if first and request.job.request.lookup and decoder.cache.sharing:
         request.remembered = decoder.cache.tree.continuation(request.tokens, _REMEMBERED)
     sequence = decoder.restore(request.tokens) if request.job.request.thread is not None else None

@@ -31,7 +31,7 @@ def common_prefix(left: Sequence[int], right: Sequence[int], start: int = 0) -> 
 class Node:
     """An edge of the tree with what lies below it; the root has no tokens."""
 
-    __slots__ = ("children", "holder", "parent", "pins", "thread", "tokens", "used")
+    __slots__ = ("children", "holder", "parent", "pins", "saved", "thread", "tokens", "used")
 
     def __init__(self, parent: Node | None, tokens: list[int]) -> None:
         self.parent = parent
@@ -43,6 +43,8 @@ class Node:
         """A leaf's sequence in llama.cpp, which keeps the cells of its whole path alive."""
         self.thread: str | None = None
         """The conversation that ended here."""
+        self.saved = False
+        """Whether that is on disk as it is, or has been cut since it was."""
         self.used = 0
         """The tree's clock at the last use; what was used longest ago goes first."""
 
@@ -133,7 +135,7 @@ class PrefixTree:
         """Keep only the first `keep` tokens of a leaf, at least one."""
         self.size -= len(leaf.tokens) - keep
         del leaf.tokens[keep:]
-        leaf.thread = None
+        leaf.saved = True
 
     def touch(self, node: Node) -> None:
         """This path has just been used."""

@@ -40,6 +40,8 @@ class Running:
         self.draft: list[int] = []
         """What this step tries beside the newest token."""
         self.finish: FinishReason | None = None
+        self.begun = False
+        """Whether it has had a place in the cache before."""
         self.reused = 0
         self._most = most
         self._piece = piece
@@ -138,7 +140,9 @@ class Running:
         if self._text.stopped or (self.job.guide is not None and self.job.guide.finished):
             self.finish = "stop"
         elif self.generated >= self._most:
-            self.finish = "stop" if self.job.guide is not None and self.job.guide.complete else "length"
+            # A whole document counts as ended; of free text under a tool's grammar nobody can tell.
+            whole = self.job.request.json_schema is not None and self.job.guide is not None and self.job.guide.complete
+            self.finish = "stop" if whole else "length"
 
     def chunk(self) -> GenerationChunk | None:
         """What is new since the last call, for a caller that streams; None where nothing can be shown yet."""

@@ -34,6 +34,24 @@ def check_request(request: GenerationRequest, vocabulary: int | None = None) -> 
     Raises:
         UserError: A value lies outside its range; the message says which.
     """
+    for name in ("max_tokens", "top_k", "penalty_window", "priority", "seed", "logprobs"):
+        value = getattr(request, name)
+        if not isinstance(value, int) and not (value is None and name in ("seed", "logprobs")):
+            raise UserError(f"{name}={value!r} cannot be used for generation: it must be a whole number.")
+    for name in (
+        "temperature",
+        "top_p",
+        "min_p",
+        "repeat_penalty",
+        "frequency_penalty",
+        "presence_penalty",
+        "deadline",
+    ):
+        value = getattr(request, name)
+        if not isinstance(value, int | float) and not (value is None and name == "deadline"):
+            raise UserError(f"{name}={value!r} cannot be used for generation: it must be a number.")
+    if isinstance(request.stop, str) or not all(isinstance(text, str) for text in request.stop):
+        raise UserError(f"stop={request.stop!r} cannot be used for generation: it must be a sequence of strings.")
     inf = math.inf
     tops, seconds = request.logprobs, request.deadline
     checks = (
@@ -49,8 +67,6 @@ def check_request(request: GenerationRequest, vocabulary: int | None = None) -> 
         ("penalty_window", request.penalty_window, request.penalty_window >= 0, "0 or more"),
         ("logprobs", tops, tops is None or 0 <= tops <= 20, "0 to 20, or None"),
         ("deadline", seconds, seconds is None or 0 < seconds < inf, "seconds above 0, or None"),
-        ("priority", request.priority, isinstance(request.priority, int), "a whole number"),
-        ("stop", request.stop, not isinstance(request.stop, str), "a sequence of strings"),
     )
     for name, value, holds, allowed in checks:
         if not holds:

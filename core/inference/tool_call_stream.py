@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -120,6 +121,8 @@ class ToolCallStream:
         rest, self._pending = self._pending, ""
         if self._state == self._text:
             return [rest] if rest and not self._required else []
+        if self._form is not None and self._form.leading and not self.calls and not self._required:
+            return _whole_json(self._form.marker + rest)  # JSON that only begins as a call does
         if self.calls and not self.calls[-1].complete:
             return [CallPiece(len(self.calls) - 1, arguments=self._object.spoil())]
         return []
@@ -193,3 +196,12 @@ def _held(text: str, marker: str) -> int:
         if text.endswith(marker[:length]):
             return length
     return 0
+
+
+def _whole_json(text: str) -> list[str | CallPiece]:
+    """The text, where it is JSON to its end; nothing of a call that was cut."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return []
+    return [text]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from freehold.inference.guide_forms import guided_schema
 from freehold.inference.tool_calls import ToolUse
 from freehold.inference.tool_forms import MARKERS, ToolForm
 
@@ -19,9 +20,6 @@ _MARKER = re.compile("|".join(map(re.escape, MARKERS)))
 
 _MOST_CALLS = 16
 """Calls in one answer: a weak model would go on calling until its tokens are spent."""
-
-# As chat templates write JSON, so that the next prompt begins as this answer ended; and no model can babble blanks.
-_SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 def _closed(schema: Any) -> Any:
@@ -62,7 +60,7 @@ def _leading_call(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json(schema: Mapping[str, Any]) -> str:
-    return "%json " + json.dumps({**schema, "x-guidance": _SPACING})
+    return "%json " + json.dumps(guided_schema(schema))
 
 
 def _fixed(text: str, token_of: TokenOf) -> str:

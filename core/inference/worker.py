@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bisect
 import logging
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +96,8 @@ class Worker(OwnerThread):
             InferenceError: The engine is closed.
         """
         with self._handover():
-            if len(self._waiting) >= self._options.queue_size:
+            free = max(0, self._options.slots - len(self._running))
+            if len(self._waiting) >= self._options.queue_size + free:
                 raise EngineBusyError(len(self._waiting))
             bisect.insort(self._waiting, job, key=lambda waiting: waiting.order)
 
@@ -115,7 +118,10 @@ class Worker(OwnerThread):
         """Forget what is kept of a conversation, in the cache and on disk, before the next step."""
         with self._changed:
             self._forgotten.append(thread)
+            closing = self._closed
             self._changed.notify_all()
+        if closing and threading.current_thread() is not self._thread:
+            self._thread.join()  # what it saves as it ends, the caller erases
 
     @property
     def idle(self) -> bool:
@@ -155,11 +161,15 @@ class Worker(OwnerThread):
             self._mail.flush()
         self._fail([*(running.job for running in self._running), *self._waiting], self._closed_error())
         self._mail.flush()
-        while self._forgotten:
-            self._decoder.forget(self._forgotten.pop())
-        self._decoder.save_all()
-        self._decoder.close()
-        self._model.close()
+        try:
+            self._forget_threads()
+            self._decoder.save_all()
+            self._forget_threads()  # what was asked for meanwhile
+        except Exception:
+            logger.exception("conversations were not saved")
+        finally:
+            self._decoder.close()
+            self._model.close()
 
     def _ready(self) -> bool:
         with self._changed:
@@ -170,17 +180,26 @@ class Worker(OwnerThread):
         if self._forget:
             self._forget = False
             self._decoder.cache.clear()
-        while self._forgotten:
-            self._decoder.forget(self._forgotten.pop())
+        self._forget_threads()
         now = time.perf_counter()
         for running in [running for running in self._running if running.job.cancelled or running.job.expired(now)]:
             self._leave(running)
             self._expire(running.job)
         with self._changed:
-            late = [job for job in self._waiting if job.expired(now)]
+            late = [job for job in self._waiting if job.cancelled or job.expired(now)]
             self._waiting = [job for job in self._waiting if job not in late]
         for job in late:
             self._expire(job)
+
+    def _forget_threads(self) -> None:
+        """Forget conversations; what requests of theirs still say is not kept either."""
+        with self._changed:
+            threads, self._forgotten = set(self._forgotten), []
+            for job in (*self._waiting, *(running.job for running in self._running)):
+                if job.request.thread in threads:
+                    job.request = replace(job.request, thread=None)
+        for thread in threads:
+            self._decoder.forget(thread)
 
     def _expire(self, job: Job) -> None:
         if not job.cancelled and job.request.deadline is not None:
@@ -195,12 +214,16 @@ class Worker(OwnerThread):
                 tokens = job.running.tokens if job.running is not None else job.tokens
                 if self._running:
                     promised = sum(running.pending for running in self._running)
-                    if cache.used + promised + len(tokens) - cache.known(tokens) >= cache.size:
+                    if cache.used + promised + len(tokens) - cache.held(tokens) >= cache.size:
                         break
                 del self._waiting[0]
                 if job.running is None:
                     most = min(job.request.max_tokens, self._options.context_length - len(job.tokens))
-                    job.running = Running(job, most, self._model.piece)
+                    try:
+                        job.running = Running(job, most, self._model.piece)
+                    except Exception as error:  # noqa: BLE001 - one request's own trouble
+                        self._mail.post(job, self._wrapped(error))
+                        continue
                 bisect.insort(self._running, job.running, key=lambda running: running.job.order)
 
     def _step(self) -> list[Part]:
@@ -263,9 +286,9 @@ class Worker(OwnerThread):
                 if running.finish is not None or right == len(running.draft) or token != running.draft[right]:
                     break
                 right += 1
-        except InferenceError as error:  # one request's own trouble
+        except Exception as error:  # noqa: BLE001 - one request's own trouble
             self._leave(running)
-            self._mail.post(running.job, error)
+            self._mail.post(running.job, self._wrapped(error))
             return
         wrong = len(rows) - 1 - right
         if wrong:
@@ -306,19 +329,23 @@ class Worker(OwnerThread):
 
     def _recover(self, error: Exception) -> None:
         """Fail what runs, and begin with an empty cache; what waits goes on."""
-        if not isinstance(error, InferenceError):
-            logger.error("a step of the engine failed", exc_info=error)
-            error = InferenceError(f"Generation with {self._model.header.name} failed: {error!r}.")
-        self._fail([running.job for running in self._running], error)
+        self._fail([running.job for running in self._running], self._wrapped(error))
         self._running.clear()
         try:
             self._decoder.reset()
-        except InferenceError as broken:
+        except Exception as broken:
             logger.exception("the engine cannot go on")
             with self._changed:
                 self._closed = True
-            self._fail(self._waiting, broken)
-            self._waiting.clear()
+                waiting, self._waiting = self._waiting, []
+            self._fail(waiting, self._wrapped(broken))
+
+    def _wrapped(self, error: Exception) -> InferenceError:
+        """What a caller hears of an error."""
+        if isinstance(error, InferenceError):
+            return error
+        logger.error("the engine failed", exc_info=error)
+        return InferenceError(f"Generation with {self._model.header.name} failed: {error!r}.")
 
     def _report(self, parts: list[Part], seconds: float) -> None:
         """Bring the statistics up to date."""

@@ -103,7 +103,7 @@ class ModelCatalog:
             ModelFileError: It is neither; the message lists the names that there are.
         """
         found = self.resolve(model)
-        if not found.exists():
+        if not found.is_file():
             raise ModelFileError(
                 f"There is no model file {model}, and no model of that name; there are {self._names()}. "
                 "Check the path, or add the model: freehold models add FILE."
@@ -112,7 +112,7 @@ class ModelCatalog:
 
     def resolve(self, model: Path) -> Path:
         """The file of the model of this name; the path itself where it leads to a file, or is no name that is known."""
-        if not model.exists() and len(model.parts) == 1:
+        if not model.is_file() and len(model.parts) == 1:
             for entry in self.list():
                 if entry.name.casefold() == model.name.casefold():
                     return entry.path

@@ -132,7 +132,7 @@ async def test_a_full_cache_pauses_and_loses_nothing(prompts: list[str], expecte
     together = await asyncio.gather(*map(engine.generate, long))
     assert [result.text for result in together] == alone
     assert all(result.completion_tokens == 120 for result in together)
-    assert engine.stats().preemptions > 0
+    assert 0 < engine.stats().preemptions < 40
     assert engine.stats().kv_used == 0
     engine.close()
 
@@ -276,6 +276,25 @@ async def test_unload_and_load_again(prompts: list[str], expected: list[str]) ->
     assert (await engine.generate(GenerationRequest(prompts[0], max_tokens=48))).text == expected[0]
     assert len(loads) == 2
     engine.close()
+
+
+async def test_a_burst_on_an_idle_engine_uses_its_slots(prompts: list[str], expected: list[str]) -> None:
+    """The queue's bound counts those who wait beside the slots, also before the first step has begun."""
+    engine = Engine(DEMO, slots=8, queue_size=2)
+    engine.load()
+    results = await asyncio.gather(*(engine.generate(GenerationRequest(p, max_tokens=48)) for p in prompts[:10]))
+    assert [result.text for result in results] == expected[:10]
+    engine.close()
+
+
+async def test_closing_while_requests_are_tokenised(prompts: list[str]) -> None:
+    """Who still waits to be tokenised hears `InferenceError`, not that the task was cancelled."""
+    engine = Engine(DEMO)
+    tasks = [asyncio.create_task(engine.generate(GenerationRequest(prompt))) for prompt in prompts]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(engine.close)
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(outcome, InferenceError)
 
 
 async def test_refused_loading_reaches_the_caller(prompts: list[str]) -> None:

@@ -238,14 +238,29 @@ async def test_structured_output(model: ChatLlama) -> None:
         await ChatLlama(engine=model.engine, max_tokens=2).with_structured_output(Answer).ainvoke(MESSAGES)
 
 
-async def test_structured_output_cut_by_a_stop_string(model: ChatLlama) -> None:
-    """An object that a stop string cuts is a parsing error beside the raw message, not an exception."""
-    cut = ChatLlama(engine=model.engine, stop=["choice"]).with_structured_output(Answer, include_raw=True)
-    outcome = await cut.ainvoke(MESSAGES)
+async def test_structured_output_is_not_cut_by_a_stop_string(model: ChatLlama) -> None:
+    """An object ends where its grammar ends it: a stop string inside it does not cut it."""
+    stopping = ChatLlama(engine=model.engine, stop=["choice"]).with_structured_output(Answer, include_raw=True)
+    outcome = await stopping.ainvoke(MESSAGES)
     assert isinstance(outcome, dict)
-    assert outcome["parsed"] is None
-    assert outcome["parsing_error"] is not None
-    assert "choice" not in outcome["raw"].text
+    assert isinstance(outcome["parsed"], Answer)
+    assert outcome["parsing_error"] is None
+    assert "choice" in outcome["raw"].text
+
+
+@pytest.mark.parametrize("option", [{"seed": 1.5}, {"top_k": 40.0}, {"max_tokens": 20.5}, {"stop": [1]}])
+async def test_options_of_a_wrong_type(model: ChatLlama, option: dict[str, object]) -> None:
+    """An option of a wrong type is refused by name, and nobody else's request hears of it."""
+    with pytest.raises(UserError, match=next(iter(option))):
+        await model.ainvoke(MESSAGES, **option)
+
+
+async def test_a_cut_answer_says_so_also_with_tools(model: ChatLlama) -> None:
+    """Text that `max_tokens` cut has the finish reason `length`, whether or not tools are bound."""
+    tool = {"name": "clock", "description": "The time.", "parameters": {"type": "object", "properties": {}}}
+    plain = await model.ainvoke(MESSAGES, max_tokens=2)
+    bound = await model.bind_tools([tool], tool_choice="none").ainvoke(MESSAGES, max_tokens=2)
+    assert plain.response_metadata["finish_reason"] == bound.response_metadata["finish_reason"] == "length"
 
 
 async def test_response_format(model: ChatLlama) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 
+from freehold import Workspace
 from freehold.inference import Engine, GenerationRequest
 from freehold.inference.sequence_store import SequenceStore
 from freehold.models import DEMO_MODEL, model_path
@@ -81,6 +85,40 @@ async def test_forgotten_conversations_are_gone(tmp_path: Path, loaded: bool) ->
     engine.forget("ada")
     engine.close()
     assert len(saved(tmp_path)) == 1
+
+
+async def test_forgetting_a_conversation_that_speaks(tmp_path: Path) -> None:
+    """What a running request of a forgotten conversation still says is not written when the engine closes."""
+    engine = open_engine(tmp_path)
+    banned = {0: float("-inf"), 2: float("-inf")}
+    stream = engine.stream(GenerationRequest(TEXT, max_tokens=500, thread="ada", logit_bias=banned))
+    await anext(stream)
+    engine.forget("ada")
+    await stream.aclose()
+    engine.close()
+    assert not saved(tmp_path)
+
+
+@pytest.mark.parametrize("said", ["plain words", "Write to ada@example.org"])
+def test_deleting_a_thread_deletes_its_keys(tmp_path: Path, said: str) -> None:
+    """A graph's conversation lies on disk only where nothing in it would be masked, and goes with its thread."""
+
+    def graph(workspace: Workspace) -> CompiledStateGraph:  # type: ignore[type-arg]
+        builder = StateGraph(MessagesState)
+        builder.add_node("answer", lambda state: {"messages": [workspace.chat_model.invoke(state["messages"])]})
+        builder.add_edge(START, "answer")
+        return builder.compile(checkpointer=workspace.checkpointer)
+
+    config: RunnableConfig = {"configurable": {"thread_id": "ada"}}
+    folder = tmp_path / "sequences"
+    with Workspace(tmp_path, max_tokens=8) as workspace:
+        graph(workspace).invoke({"messages": [("user", f"{said}. {TEXT}")]}, config)
+    assert len(saved(folder)) == (said == "plain words")
+    with Workspace(tmp_path, max_tokens=8) as workspace:
+        graph(workspace).invoke({"messages": [("user", "More.")]}, config)
+        workspace.checkpointer.delete_thread("ada")
+        assert not saved(folder)
+    assert not saved(folder)
 
 
 async def test_a_damaged_file_is_read_anew(tmp_path: Path) -> None:
