@@ -161,6 +161,9 @@ class Worker(OwnerThread):
             self._mail.flush()
         self._fail([*(running.job for running in self._running), *self._waiting], self._closed_error())
         self._mail.flush()
+        with self._changed:
+            self._running, self._waiting = [], []
+        self._report([], 0.0)  # gauges must not keep what was
         try:
             self._forget_threads()
             self._decoder.save_all()
