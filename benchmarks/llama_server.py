@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -56,11 +57,9 @@ class LlamaServer:
         until = time.monotonic() + _START
         with httpx.Client(base_url=self._url, trust_env=False) as client:
             while time.monotonic() < until and self._process.poll() is None:
-                try:
+                with suppress(httpx.TransportError):  # it does not listen yet
                     if client.get("/health").status_code == 200:
                         return
-                except httpx.TransportError:
-                    pass  # it does not listen yet
                 time.sleep(0.1)
         self._log.seek(0)
         end = self._log.read().decode("utf-8", "replace")[-2000:]

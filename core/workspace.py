@@ -207,7 +207,7 @@ class Workspace:
         for engine in engines:
             engine.forget(thread)
         folder = self.home / "sequences"
-        if folder.exists():
+        if not engines and folder.exists():  # otherwise theirs has erased it, whatever model it was of
             SequenceStore(folder, self.settings.kv_folder_bytes, "any").erase(thread)
 
     @_resource

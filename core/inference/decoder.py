@@ -62,8 +62,7 @@ class Decoder:
         parameters.n_batch = parameters.n_ubatch = _BATCH
         parameters.n_seq_max = options.sequences
         parameters.kv_unified = True
-        # llama.cpp makes room for one output per sequence, and fails an assertion where that is above this number.
-        self.most_outputs = max(64, options.sequences)
+        self.most_outputs = options.outputs
         parameters.n_outputs_max, parameters.n_outputs_max_per_seq = self.most_outputs, 0
         parameters.n_threads = options.threads
         parameters.n_threads_batch = options.batch_threads or options.threads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import threading
 from collections import deque
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from freehold.errors import FreeholdError, InferenceError
+from freehold.inference.batch import Batch
 from freehold.inference.llama_model import LlamaModel
 from freehold.inference.owner_thread import OwnerThread
 from freehold.inference.vector_cache import VectorCache
@@ -221,32 +221,14 @@ class EmbeddingWorker(OwnerThread):
         """One batch through llama.cpp: row i is the pooled vector of sequence i."""
         import llama_cpp
 
-        lengths = np.array([len(sequence) for sequence in sequences])
-        total = int(lengths.sum())
-        # llama_batch is six parallel arrays: numpy fills them at once, where ctypes takes a microsecond per value.
-        token = np.concatenate([np.asarray(sequence, dtype=np.int32) for sequence in sequences])
-        position = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
-        sequence_of = np.repeat(np.arange(len(sequences), dtype=np.int32), lengths)
-        addresses = sequence_of.ctypes.data + np.arange(total, dtype=np.uintp) * sequence_of.itemsize
-        ones = np.ones(total, dtype=np.int32)
-        output = np.ones(total, dtype=np.int8)
-
-        def pointer(array: NDArray[Any], kind: Any) -> Any:
-            return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
-
-        batch: Any = llama_cpp.llama_batch(
-            total,
-            pointer(token, ctypes.c_int32),
-            None,
-            pointer(position, ctypes.c_int32),
-            pointer(ones, ctypes.c_int32),
-            pointer(addresses, ctypes.POINTER(ctypes.c_int32)),
-            pointer(output, ctypes.c_int8),
-        )
+        total = sum(map(len, sequences))
+        batch = Batch(total)
+        for index, sequence in enumerate(sequences):
+            batch.add(sequence, 0, index, len(sequence))
         memory: Any = llama_cpp.llama_get_memory(self._context)
         if memory:  # a decoder used for embeddings must not see the batch before
             llama_cpp.llama_memory_clear(memory, True)
-        status = llama_cpp.llama_decode(self._context, batch)
+        status = llama_cpp.llama_decode(self._context, batch.ready())
         if status != 0:
             raise InferenceError(
                 f"llama.cpp could not embed {len(sequences)} texts of {total} tokens (status {status})."

@@ -15,8 +15,6 @@ __all__ = [
     "memory_estimate",
 ]
 
-_KEPT = 32
-"""Sequences of an engine's context beyond those of the requests at work."""
 _F16, _F32 = 2, 4
 _PLAIN_FEED_FORWARD = frozenset(
     {
@@ -153,8 +151,10 @@ def loaded_memory(
     """What a model takes as Freehold loads it for its task; None stands for what the engine chooses itself."""
     if not header.causal or header.pooling not in (None, "none"):
         return embedding_memory_estimate(header)
-    from freehold.inference.options import default_cache_tokens, default_context_length
+    from freehold.inference.options import EngineOptions, default_cache_tokens, default_context_length
 
-    cells = cache_tokens or default_cache_tokens(context_length or default_context_length(header))
-    sequences = min(slots + _KEPT, 256)
-    return memory_estimate(header, cells, ContextShape(512, sequences, max(64, sequences), flash_attention))
+    length = context_length or default_context_length(header)
+    cells = cache_tokens or default_cache_tokens(length)
+    options = EngineOptions(min(length, cells), cells, slots, threads=1, flash_attention=flash_attention)
+    shape = ContextShape(512, options.sequences, options.outputs, flash_attention)
+    return memory_estimate(header, cells, shape)

@@ -69,3 +69,8 @@ class EngineOptions:
     def sequences(self) -> int:
         """Sequences of llama.cpp's context: one for each request that runs, and those that keep what is reused."""
         return self.slots + _KEPT
+
+    @property
+    def outputs(self) -> int:
+        """Rows of logits that a step may give: llama.cpp fails an assertion below one for each sequence."""
+        return max(64, self.sequences)
