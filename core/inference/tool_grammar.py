@@ -22,31 +22,9 @@ _MOST_CALLS = 16
 """Calls in one answer: a weak model would go on calling until its tokens are spent."""
 
 
-def _closed(schema: Any) -> Any:
-    """The schema without properties that it does not name: JSON Schema allows any, a function takes none of them."""
-    if not isinstance(schema, Mapping):
-        return schema
-    result = dict(schema)
-    for name in ("properties", "$defs", "definitions"):
-        if isinstance(schema.get(name), Mapping):
-            result[name] = {key: _closed(value) for key, value in schema[name].items()}
-    for name in ("anyOf", "oneOf"):
-        if isinstance(schema.get(name), list):
-            result[name] = [_closed(part) for part in schema[name]]
-    if "items" in schema:
-        result["items"] = _closed(schema["items"])
-    if "properties" in schema and not schema.keys() & {"allOf", "anyOf", "oneOf", "$ref", "patternProperties"}:
-        result.setdefault("additionalProperties", False)
-    return result
-
-
 def _arguments(function: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a call's arguments."""
-    schema = {"type": "object", "properties": {}, **(function.get("parameters") or {})}
-    if '"allOf"' in json.dumps(schema):  # its parts name some of the properties each
-        return schema
-    closed: dict[str, Any] = _closed(schema)
-    return closed
+    return {"type": "object", "properties": {}, **(function.get("parameters") or {})}
 
 
 def _leading_call(tool: Mapping[str, Any]) -> dict[str, Any]:
