@@ -56,6 +56,12 @@ class Passage(TypedDict):
     """Offset behind its last character."""
     score: float
     """Similarity to the question; see the retriever for its scale."""
+    index: NotRequired[int]
+    """Place among the document's passages, from 0."""
+    section: NotRequired[int]
+    """Place of its section among the document's sections, from 0: passages of one section share a heading path."""
+    metadata: NotRequired[dict[str, Any]]
+    """What filters can ask for, plain JSON: `format`, `modified`, and what the file says of itself."""
 
 
 class Citation(TypedDict):
