@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["EdgeFolder"]
 
 _log = logging.getLogger(__name__)
 
+_RETRY_SECONDS = 300.0
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
 
 
@@ -43,6 +45,7 @@ class EdgeFolder:
         self.optimize_after = optimize_after
         self.flush_every = flush_every
         self._shards: dict[str, ShardFolder] = {}
+        self._not_before: dict[str, float] = {}  # when a collection may be optimised again after a failure
         self._guard = threading.RLock()
         self._stop = threading.Event()
         self._upkeep: threading.Thread | None = None
@@ -95,6 +98,16 @@ class EdgeFolder:
                 raise StorageError(f"Collection {name!r} exists already in {self.path}.")
             self._shards[name] = ShardFolder.create(self.path / name, config, description)
 
+    def adopt(self, name: str, made: Path, description: dict[str, Any]) -> None:
+        """Make a collection of a folder with a shard that lies in this one, wholly or not at all."""
+        if not _NAME.fullmatch(name):
+            raise StorageError(f"Collection {name!r} cannot be created: use letters, digits and ._- (at most 128).")
+        with self._guard:
+            self._check_open()
+            if name in self._shards:
+                raise StorageError(f"Collection {name!r} exists already in {self.path}.")
+            self._shards[name] = ShardFolder.adopt(self.path / name, made, description)
+
     def delete(self, name: str) -> bool:
         """Delete a collection; False where there is none."""
         with self._guard:
@@ -120,10 +133,12 @@ class EdgeFolder:
         for shard in shards:
             try:
                 shard.flush()
-                if shard.unindexed >= self.optimize_after:
+                if shard.unindexed >= self.optimize_after and time.monotonic() >= self._not_before.get(shard.name, 0):
                     shard.optimize(self._stop)
             except StorageError:
-                _log.exception("Upkeep of collection %s failed; it is tried again.", shard.name)
+                # Each try copies the shard, so the next one waits.
+                self._not_before[shard.name] = time.monotonic() + _RETRY_SECONDS
+                _log.exception("Upkeep of collection %s failed; it is tried again later.", shard.name)
 
     def close(self) -> None:
         """Flush and close every collection and let go of the folder; a second call does nothing.

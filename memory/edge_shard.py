@@ -7,8 +7,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,22 +16,14 @@ from typing import Any, TypeVar
 from qdrant_edge import EdgeConfig, EdgeShard, UpdateOperation
 
 from freehold.errors import StorageError
+from freehold.memory.disk_space import ROOM_TO_DELETE, ROOM_TO_OPEN, ROOM_TO_WRITE, require_room
+from freehold.memory.edge_optimizer import copy_shard, optimize_copy
 
 __all__ = ["ShardFolder", "engine_errors", "sync_folder"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-# `optimize()` holds the interpreter's lock from beginning to end (18 s for 20,000 vectors), so it gets its own process.
-_OPTIMIZE = (
-    "import os, sys, qdrant_edge\n"
-    "os.nice(10)\n"
-    "shard = qdrant_edge.EdgeShard.load(sys.argv[1])\n"
-    "shard.optimize()\n"
-    "shard.flush()\n"
-    "shard.close()\n"
-)
 
 
 @contextlib.contextmanager
@@ -83,11 +73,13 @@ class ShardFolder:
         """Points written since the last optimisation, those of earlier openings too; 0 until the shard is open."""
         self._indexing = 0  # those that an optimisation under way sees
         self._counted = False
+        self._replacements = 0
 
     @classmethod
     def create(cls, folder: Path, config: EdgeConfig, description: dict[str, Any]) -> ShardFolder:
         """Make the collection whole in a temporary folder, then rename it: a crash leaves all of it or nothing."""
         temporary = folder.parent / f".new-{uuid.uuid4().hex}"
+        require_room(folder.parent, f"create the collection {folder.name!r}", ROOM_TO_WRITE)
         with engine_errors("create the shard", folder.name):
             shard_path = temporary / "shard"
             shard_path.mkdir(parents=True)
@@ -96,6 +88,20 @@ class ShardFolder:
             shard.close()
             (temporary / "config.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
             temporary.rename(folder)
+            sync_folder(folder.parent)
+        return cls(folder)
+
+    @classmethod
+    def adopt(cls, folder: Path, made: Path, description: dict[str, Any]) -> ShardFolder:
+        """Make a collection of a folder that has its shard already; a crash leaves all of it or nothing."""
+        with engine_errors("create the shard", folder.name):
+            with (made / "config.json").open("w", encoding="utf-8") as file:
+                json.dump(description, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            for inside in (path for path in [made, *made.rglob("*")] if path.is_dir()):
+                sync_folder(inside)
+            made.rename(folder)
             sync_folder(folder.parent)
         return cls(folder)
 
@@ -111,6 +117,7 @@ class ShardFolder:
         if self._shard is None:
             live, old = self.folder / "shard", self.folder / "shard.old"
             with engine_errors("open the shard", self.name):
+                require_room(self.folder, f"open the collection {self.name!r}", ROOM_TO_OPEN)
                 if old.exists() and not live.exists():  # killed between the two renames of `optimize`
                     old.rename(live)
                 for leftover in (old, self.folder / "shard.new"):
@@ -140,14 +147,25 @@ class ShardFolder:
         with self._lock, engine_errors(action, self.name):
             return call(self._open())
 
-    def update(self, action: str, operation: UpdateOperation, points: int = 0) -> None:
-        """Apply an operation; once this returns, kill -9 does not undo it."""
+    def update(self, action: str, operation: UpdateOperation, points: int = 0, *, deletes: bool = False) -> None:
+        """Apply an operation; once this returns, kill -9 does not undo it.
+
+        Args:
+            action: A verb phrase for messages.
+            operation: What is done.
+            points: How many points are written.
+            deletes: Points go: they keep their room until an optimisation, so they count towards the next one, and
+                they may go when the disk is too full for writing.
+        """
         with self._lock, engine_errors(action, self.name):
-            self._open().update(operation)
+            require_room(self.folder, action, ROOM_TO_DELETE if deletes else ROOM_TO_WRITE)
+            shard = self._open()
+            before = shard.info().points_count if deletes else 0
+            shard.update(operation)
             if self._journal is not None:
                 self._journal.append(operation)
             self._dirty = True
-            self.unindexed += points
+            self.unindexed += points + (before - shard.info().points_count if deletes else 0)
 
     def flush(self) -> None:
         """Put everything written so far on the disk, safe against a power cut."""
@@ -173,18 +191,21 @@ class ShardFolder:
                 return  # one is under way
             shard.flush()
             self._journal, self._indexing, self.unindexed = [], self.unindexed, 0
+            replacements = self._replacements
             try:
                 shutil.rmtree(new, ignore_errors=True)
-                # With its log: a shard without one numbers operations anew, and then drops writes to points it holds.
-                shutil.copytree(self.folder / "shard", new)
+                live = self.folder / "shard"
+                # The copy, and the segments that are written anew in it.
+                require_room(self.folder, "build the index", ROOM_TO_WRITE + 2 * _bytes_on_disk(live))
+                copy_shard(live, new)
             except BaseException:
                 self._stop_indexing()
                 raise
         try:
             with engine_errors("optimise", self.name):
-                finished = _optimize(new, stop)
+                finished = optimize_copy(new, stop)
             with self._lock, engine_errors("swap the optimised shard in", self.name):
-                if finished and not self._closed:
+                if finished and not self._closed and self._replacements == replacements:
                     self._swap(new)
                     self._indexing = 0
                     self._remember()
@@ -204,6 +225,9 @@ class ShardFolder:
             fresh.update(operation)
         fresh.flush()
         fresh.close()
+        self._put_in_place(new)
+
+    def _put_in_place(self, new: Path) -> None:
         if self._shard is not None:
             self._shard.close()
             self._shard = None
@@ -212,6 +236,17 @@ class ShardFolder:
         new.rename(live)
         sync_folder(self.folder)
         self._open()
+
+    def replace(self, fresh: Path) -> None:
+        """Put another shard in the place of this one, wholly or not at all; an index being built is given up."""
+        with self._lock, engine_errors("replace the shard", self.name):
+            for inside in (path for path in [fresh, *fresh.rglob("*")] if path.is_dir()):
+                sync_folder(inside)
+            self._open()  # mends what a kill left, and refuses where the collection is closed
+            self._replacements += 1
+            self._put_in_place(fresh)
+            self.unindexed = int(self._open().info().points_count)
+            self._remember()
 
     def close(self) -> None:
         """Flush and close; a second call does nothing."""
@@ -240,18 +275,6 @@ class ShardFolder:
         shutil.rmtree(trash, ignore_errors=True)
 
 
-def _optimize(path: Path, stop: threading.Event | None) -> bool:
-    """Optimise the shard at `path` in another process; False where it was told to stop."""
-    command = [sys.executable, "-c", _OPTIMIZE, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:  # noqa: S603
-        while True:
-            try:
-                _, errors = child.communicate(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                if stop is None or not stop.is_set():
-                    continue
-                child.kill()
-                return False
-            if child.returncode != 0:
-                raise StorageError(f"The optimiser ended with {child.returncode}: {errors.strip()[-500:]}")
-            return True
+def _bytes_on_disk(folder: Path) -> int:
+    """What the files take, without their holes."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())

@@ -149,7 +149,7 @@ def test_a_lost_count_is_every_point(tmp_path: Path, damage: str | None) -> None
 def test_a_failed_optimisation_forgets_no_point(client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an optimisation that failed had begun with is counted again, here and after opening anew."""
     client.upsert(NAME, [point(number, [1.0, number, 2.0]) for number in range(30)])
-    monkeypatch.setattr("freehold.memory.edge_shard._OPTIMIZE", "raise SystemExit(3)")
+    monkeypatch.setattr("freehold.memory.edge_optimizer._OPTIMIZE", "raise SystemExit(3)")
     shard = client._folder.shard(NAME)
     with pytest.raises(StorageError, match="ended with 3"):
         shard.optimize()
