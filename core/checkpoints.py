@@ -1,4 +1,4 @@
-"""Checkpoints in SQLite, for synchronous and asynchronous runs, with personal data masked before it is written."""
+"""Checkpoints in SQLite, for synchronous and asynchronous runs; the threads of an owner can be found and forgotten."""
 
 from __future__ import annotations
 
@@ -6,90 +6,35 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-from langchain_core.messages import ChatMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
-from pydantic import BaseModel
 
+from freehold.context import Context
 from freehold.errors import StorageError
+from freehold.masking_serializer import MaskingSerializer
+from freehold.ownership import OWNER, owner_of, owner_of_run, stamped
 
 __all__ = ["MaskingSerializer", "SqliteCheckpointer"]
 
 P = ParamSpec("P")
 _TABLES = ("writes", "checkpoints")
-_HOLDERS = frozenset({"messages", "__start__", "channel_values"})
+_OWNERS = """
+CREATE TABLE IF NOT EXISTS owners (
+    owner TEXT NOT NULL, thread_id TEXT NOT NULL, PRIMARY KEY (owner, thread_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS owners_thread_id ON owners (thread_id);
+"""
+_NOBODYS = " UNION ".join(
+    f"SELECT thread_id FROM {table} WHERE thread_id NOT IN (SELECT thread_id FROM owners)"  # noqa: S608 - ours
+    for table in _TABLES
+)
 T = TypeVar("T")
-
-
-class MaskingSerializer(JsonPlusSerializer):
-    """Mask the text of user messages on its way into a checkpoint.
-
-    LangGraph stores a run's input before its first node runs, so a node alone cannot keep personal data off the disk.
-    Works with any checkpointer: pass it as `serde`. A message that is a bare string it can only tell where it stands in
-    the input; `SqliteCheckpointer` also masks it as it is written to the channel `messages`.
-
-    Args:
-        mask: Gives the masked form of a text; the masked form of a masked text must be itself.
-    """
-
-    def __init__(self, mask: Callable[[str], str]) -> None:
-        super().__init__()
-        self._mask = lru_cache(maxsize=1024)(mask)
-
-    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """Serialize with user messages masked."""
-        return super().dumps_typed(self.masked(obj))
-
-    def masked(self, value: Any) -> Any:  # noqa: PLR0911 - one case for each form that a message has
-        """The value with user messages masked, wherever LangGraph's checkpoints hold them."""
-        match value:
-            case HumanMessage() | ChatMessage(role="user" | "human"):
-                changed = {"content": self._content(value.content), "name": value.name and self._mask(value.name)}
-                return value.model_copy(update=changed)
-            case {"role": "user" | "human", "content": content} | {"type": "user" | "human", "content": content}:
-                return {**value, "content": self._content(content)}
-            case {"lc": 1, "kwargs": {"content": content, **rest}}:
-                return {**value, "kwargs": {**rest, "content": self._content(content)}}
-            case dict() if not _HOLDERS.isdisjoint(value):
-                return {name: self._held(name, held) for name, held in value.items()}
-            case BaseModel() if "messages" in type(value).model_fields:
-                return value.model_copy(update={"messages": self._held("messages", value.messages)})  # type: ignore[attr-defined]
-            case ("user" | "human" as role, content):
-                return (role, self._content(content))
-            case list() | tuple():
-                return [self.masked(item) for item in value]
-            case _:
-                return value
-
-    def _held(self, name: str, value: Any) -> Any:
-        """What stands under a key: a message, or messages, may be bare strings there."""
-        if name != "messages":
-            return self.masked(value) if name in _HOLDERS else value
-        if isinstance(value, str):
-            return self._mask(value)
-        if isinstance(value, list):
-            return [self._mask(item) if isinstance(item, str) else self.masked(item) for item in value]
-        return self.masked(value)
-
-    def _content(self, content: Any) -> Any:
-        if isinstance(content, str):
-            return self._mask(content)
-        if not isinstance(content, list):
-            return content
-        return [
-            {**part, "text": self._mask(part["text"])}
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
-            else self._mask(part)
-            if isinstance(part, str)
-            else part
-            for part in content
-        ]
 
 
 class SqliteCheckpointer(SqliteSaver):
@@ -97,6 +42,9 @@ class SqliteCheckpointer(SqliteSaver):
 
     The asynchronous half runs on a thread of its own. LangGraph ships one class for `invoke` and another for
     `ainvoke`; a graph that serves both needs one that does both.
+
+    Each checkpoint carries the owner of its run in its metadata, and a table holds the threads of each owner, so that
+    `forget` finds them all. A thread that several users ran belongs to each of them.
 
     Args:
         path: The database file.
@@ -120,6 +68,7 @@ class SqliteCheckpointer(SqliteSaver):
             connection.execute("PRAGMA secure_delete=ON")
             super().__init__(connection, serde=MaskingSerializer(mask) if mask else JsonPlusSerializer())
             self.setup()
+            connection.executescript(_OWNERS)
         except sqlite3.Error as error:
             connection.close()
             raise StorageError(f"The checkpoints in {path} cannot be opened: {error}.") from error
@@ -131,12 +80,25 @@ class SqliteCheckpointer(SqliteSaver):
         self._executor.shutdown(wait=True)
         self.conn.close()
 
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint, and whose it is."""
+        metadata = stamped(config, metadata)
+        self._own(config, cast("dict[str, Any]", metadata).get(OWNER))
+        return super().put(config, checkpoint, metadata, new_versions)
+
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Keep what a finished node wrote."""
         if isinstance(self.serde, MaskingSerializer):
             writes = [(channel, self.serde.masked({channel: value})[channel]) for channel, value in writes]
+        self._own(config, owner_of_run(config))
         super().put_writes(config, writes, task_id, task_path)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -173,10 +135,83 @@ class SqliteCheckpointer(SqliteSaver):
         super().delete_thread(thread_id)
         self._deleted([thread_id])
 
+    def threads_of(self, owner: str) -> list[str]:
+        """The threads in which this owner ran, sorted.
+
+        What nobody is known to own belongs to the default user: threads that were made outside of a run, and those of
+        an earlier version, unless their state says whose they are.
+
+        Args:
+            owner: As `freehold.ownership.owner_of` gives it.
+        """
+        self._adopt()
+        with self.cursor(transaction=False) as cursor:
+            found = cursor.execute("SELECT thread_id FROM owners WHERE owner = ? ORDER BY thread_id", (owner,))
+            return [thread for (thread,) in found]
+
+    def threads(self) -> list[str]:
+        """Every thread of every owner, sorted."""
+        self._adopt()
+        with self.cursor(transaction=False) as cursor:
+            return [thread for (thread,) in cursor.execute("SELECT DISTINCT thread_id FROM owners ORDER BY thread_id")]
+
+    def forget(self, owner: str) -> int:
+        """Erase the threads in which this owner ran, down to the bytes in the database and its log.
+
+        A call that was interrupted is completed by the next one. What a run of the owner that is still under way writes
+        afterwards stays.
+
+        Returns:
+            How many threads were erased.
+
+        Raises:
+            StorageError: The database failed, or something else reads it; the threads are gone, their bytes may not be.
+        """
+        try:
+            threads = self.threads_of(owner)
+            with self.cursor() as cursor:
+                for table in _TABLES:
+                    cursor.executemany(f"DELETE FROM {table} WHERE thread_id = ?", [(thread,) for thread in threads])  # noqa: S608
+            self._deleted(threads)
+            with self.lock:  # whoever is named: an earlier call may have been killed at this point
+                self.conn.execute("VACUUM")
+                (busy, *_) = self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise StorageError(f"The checkpoints of {owner} cannot be erased: {error}. Call forget again.") from error
+        if busy:
+            raise StorageError("The checkpoints are read by another program; end it, and call forget again.")
+        return len(threads)
+
+    def _own(self, config: RunnableConfig, owner: str | None) -> None:
+        """Remember whose the thread is, before anything of it comes to the disk."""
+        if owner is not None:
+            with self.cursor() as cursor:
+                thread = str(config["configurable"]["thread_id"])
+                cursor.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (owner, thread))
+
+    def _adopt(self) -> None:
+        """Find owners for the threads that have none."""
+        with self.cursor(transaction=False) as cursor:
+            threads = [thread for (thread,) in cursor.execute(_NOBODYS)]
+        for thread in threads:
+            owners = {_owner_in(item) for item in self.list({"configurable": {"thread_id": thread}})} - {None}
+            with self.cursor() as cursor:
+                cursor.executemany(
+                    "INSERT OR IGNORE INTO owners VALUES (?, ?)",
+                    [(owner, thread) for owner in owners or {owner_of(Context())}],
+                )
+
     def _deleted(self, thread_ids: Sequence[str]) -> None:
+        """Have what is kept of these threads elsewhere go, and then, where nothing is left of them, who owned them."""
         if self._on_delete is not None:
             for thread_id in thread_ids:
                 self._on_delete(str(thread_id))
+        left = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {table} WHERE thread_id = ?1)" for table in _TABLES)  # noqa: S608
+        with self.cursor() as cursor:
+            cursor.executemany(
+                f"DELETE FROM owners WHERE thread_id = ?1 AND {left}",  # noqa: S608 - the parts are ours
+                [(str(thread_id),) for thread_id in thread_ids],
+            )
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
@@ -218,3 +253,17 @@ class SqliteCheckpointer(SqliteSaver):
 
     async def adelete_thread(self, thread_id: str) -> None:  # noqa: D102
         await self._in_thread(self.delete_thread, thread_id)
+
+    async def aforget(self, owner: str) -> int:
+        """As `forget`, awaited."""
+        return await self._in_thread(self.forget, owner)
+
+
+def _owner_in(item: CheckpointTuple) -> str | None:
+    """The owner that a checkpoint names: in its metadata, or in the assistant's state of an earlier version."""
+    if owner := cast("dict[str, Any]", item.metadata).get(OWNER):
+        return str(owner)
+    match item.checkpoint["channel_values"].get("cache"):
+        case {"situation": {"tenant": str(tenant), "user_id": str(user)}}:
+            return f"{tenant}/{user}"
+    return None

@@ -30,9 +30,9 @@ class Context:
     user_id: str = "default"
     """Owner of memories and cached answers: letters, digits and `._@+:-`, at most 128."""
     agent_id: str | None = None
-    """Agent that acts for the user, where there are several."""
+    """Agent that acts for the user, where there are several; it alone sees memories of the scope `agent`."""
     session_id: str | None = None
-    """Session that the run belongs to; carried along, nothing depends on it yet."""
+    """Session that the run belongs to, of one or several threads; it alone sees memories of the scope `session`."""
     tenant: str = "default"
     """Organisation that users belong to."""
     privacy: Literal["local"] = "local"

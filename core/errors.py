@@ -9,6 +9,7 @@
     │   ├── ContextLengthError       the prompt does not fit the model's context
     │   ├── MemoryBudgetError        a model does not fit the memory that models may take
     │   ├── DocumentError            a document, or the folder of documents, cannot be read
+    │   ├── MemoryEntryError         an exported memory cannot be read
     │   └── ScopeError               a user, agent, session or tenant id that cannot be used as a scope
     ├── InferenceError               the model failed while it ran
     │   ├── EngineBusyError          the engine's queue is full
@@ -34,6 +35,7 @@ __all__ = [
     "GuardrailError",
     "InferenceError",
     "MemoryBudgetError",
+    "MemoryEntryError",
     "ModelFileError",
     "NetworkRefusedError",
     "ScopeError",
@@ -120,6 +122,19 @@ class MemoryBudgetError(UserError):
 
 class DocumentError(UserError):
     """A document, or the folder of documents, cannot be read."""
+
+
+class MemoryEntryError(UserError):
+    """An exported memory cannot be read.
+
+    Args:
+        number: Which entry, from 1.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"Entry {number} cannot be restored: {reason}. Mend it or leave it out; nothing was stored.")
+        self.number, self.reason = number, reason
 
 
 class ScopeError(UserError):

@@ -32,6 +32,7 @@ __all__ = [
     "inference_running",
     "inference_step_seconds",
     "inference_tokens_per_second",
+    "memory_refused",
     "node_errors",
     "node_seconds",
     "queries_processed",
@@ -236,6 +237,12 @@ def cache_lookups() -> Counter:
 def guardrail_verdicts() -> Counter:
     """Verdicts of guardrails, by surface, rail and decision."""
     return _counter("guardrail_verdicts_total", "Verdicts of guardrails.", "surface", "rail", "decision")
+
+
+@_once
+def memory_refused() -> Counter:
+    """Facts that long-term memory refused, by reason."""
+    return _counter("memory_refused_total", "Facts that long-term memory refused.", "reason")
 
 
 @_once

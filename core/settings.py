@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """A GGUF file of a language model, or its name in the catalog; None is the demonstration model."""
     embedding_model: Path | None = None
     """A GGUF file of an embedding model, or its name in the catalog; None is all-MiniLM-L6-v2."""
+    reranker: Path | None = None
+    """A GGUF cross-encoder that orders passages anew, or its name in the catalog; None leaves search's order."""
     model_memory: ByteSize = Field(default=ByteSize(6 * 2**30), ge=1)
     """Bytes that loaded models may take together, such as `6GiB`; at most 80 % of the machine's memory."""
     context_length: int | None = Field(default=None, ge=256, le=1_048_576)
@@ -68,10 +70,14 @@ class Settings(BaseSettings):
     """Passages that an answer may draw on."""
     passage_threshold: float = Field(default=0.25, ge=0, le=1)
     """Least cosine similarity of a passage to the question."""
+    rerank_threshold: float = Field(default=0.1, ge=0, le=1)
+    """Least score of a passage, where a reranker gives it one."""
     memories: int = Field(default=5, ge=1, le=50)
     """Memories that an answer may draw on."""
     memory_threshold: float = Field(default=0.2, ge=0, le=1)
     """Least cosine similarity of a memory to the question."""
+    memory_tokens: int = Field(default=256, ge=1)
+    """Tokens that the memories in a prompt may take together; the best are put in first."""
     cache_threshold: float = Field(default=0.95, ge=0, le=1)
     """Least cosine similarity at which the semantic cache answers."""
     cache_ttl_seconds: int = Field(default=7 * 24 * 3600, ge=1)
@@ -86,12 +92,12 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(host.strip() for host in value.split(",") if host.strip()) if isinstance(value, str) else value
 
-    @field_validator("home", "model", "embedding_model", "guardrails", mode="after")
+    @field_validator("home", "model", "embedding_model", "reranker", "guardrails", mode="after")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None
 
-    @field_validator("model", "embedding_model", mode="after")
+    @field_validator("model", "embedding_model", "reranker", mode="after")
     @classmethod
     def _named(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         """The file of a model that the catalog knows by this name; where nothing is found, its user is told later."""

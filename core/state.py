@@ -62,6 +62,8 @@ class Passage(TypedDict):
     """Place of its section among the document's sections, from 0: passages of one section share a heading path."""
     metadata: NotRequired[dict[str, Any]]
     """What filters can ask for, plain JSON: `format`, `modified`, and what the file says of itself."""
+    rerank_score: NotRequired[float]
+    """The reranker's score, 0 to 1, where one read the passage."""
 
 
 class Citation(TypedDict):
@@ -88,6 +90,16 @@ class Memory(TypedDict):
     """Cosine similarity to the question, 0 to 1."""
     created_at: str
     """ISO 8601, UTC."""
+    updated_at: NotRequired[str]
+    """When its text last changed, where it did; ISO 8601, UTC."""
+    expires_at: NotRequired[str]
+    """When it is deleted, where it is; ISO 8601, UTC."""
+    scope: NotRequired[Literal["user", "session", "agent"]]
+    """Who sees it: every run of the user, those of one session, or those of one agent."""
+    session_id: NotRequired[str]
+    """The session that it belongs to, where its scope is one."""
+    agent_id: NotRequired[str]
+    """The agent that it belongs to, where its scope is one."""
 
 
 class CacheOutcome(TypedDict):
@@ -134,6 +146,8 @@ class AssistantState(TypedDict, total=False):
     cache: CacheOutcome
     checked: int
     """How many of the thread's messages went through the input rails; like `messages`, it outlives the turn."""
+    remembered: int
+    """How many of the thread's messages were considered for long-term memory; it outlives the turn too."""
     attempts: int
     """How many answers were generated in this turn."""
     verdicts: Annotated[list[VerdictRecord], append]

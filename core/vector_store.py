@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_qdrant"]
 
-_LASTING = ("documents", "memories")
+_LASTING = ("documents", "memories", "store")
 """Collections that cannot be made anew by themselves, as that of cached questions can."""
 
 

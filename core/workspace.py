@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -15,15 +15,19 @@ from freehold.settings import Settings
 from freehold.sovereignty import NetworkGuard
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
     from qdrant_client import QdrantClient
 
     from freehold.checkpoints import SqliteCheckpointer
+    from freehold.context import Context
     from freehold.coordination import ResponseCache
+    from freehold.forgetting import Forgotten
     from freehold.guardrails import PersonalDataMasker, Rails
     from freehold.inference import ChatLlama, Engine, LlamaEmbeddings
     from freehold.inference.model_pool import ModelPool
+    from freehold.inference.reranker import LlamaReranker
     from freehold.inference.sequence_store import SequenceStore
-    from freehold.memory import DocumentRetriever, Documents, LongTermMemory
+    from freehold.memory import DocumentRetriever, Documents, LongTermMemory, QdrantStore
     from freehold.models.catalog import ModelCatalog
     from freehold.routing import EmbeddingRouter
 
@@ -199,16 +203,35 @@ class Workspace:
 
     def _forget_thread(self, thread: str) -> None:
         """Forget what engines hold of a conversation, loaded now or not."""
-        from freehold.inference import Engine
-        from freehold.inference.sequence_store import SequenceStore
+        from freehold.forgetting import forget_conversation
 
         with self._lock:
-            engines = [resource for resource in self._opened.values() if isinstance(resource, Engine)]
-        for engine in engines:
-            engine.forget(thread)
-        folder = self.home / "sequences"
-        if not engines and folder.exists():  # otherwise theirs has erased it, whatever model it was of
-            SequenceStore(folder, self.settings.kv_folder_bytes, "any").erase(thread)
+            opened = list(self._opened.values())
+        forget_conversation(thread, opened, self.home / "sequences", self.settings.kv_folder_bytes)
+
+    def forget(self, context: Context, *, checkpointers: Iterable[BaseCheckpointSaver[Any]] = ()) -> Forgotten:
+        """Erase everything that is kept of a user, down to the bytes on the disk; see `aforget`."""
+        from freehold.portal import run_sync
+
+        return run_sync(self.aforget(context, checkpointers=checkpointers))
+
+    async def aforget(self, context: Context, *, checkpointers: Iterable[BaseCheckpointSaver[Any]] = ()) -> Forgotten:
+        """Erase everything that is kept of a user: memories, cached answers, threads, and their saved conversations.
+
+        A call that failed or was killed is completed by the next one. Nothing of other users is lost, but for threads
+        that they share with this one. What the user's runs that are still under way write afterwards stays, and so
+        does what was put into `store`: its namespaces are the application's own.
+
+        Args:
+            context: Its tenant and user are forgotten, whichever agent and session it names.
+            checkpointers: Others than the workspace's own, each an `OwnerStamp`.
+
+        Raises:
+            StorageError: Something could not be erased; everything else is.
+        """
+        from freehold.forgetting import forget_user
+
+        return await forget_user(self, context, checkpointers, self._forget_thread)
 
     @_resource
     def chat_model(self) -> ChatLlama:
@@ -263,6 +286,14 @@ class Workspace:
         return self.pool.embeddings(path, threads=self.settings.threads)
 
     @_resource
+    def reranker(self) -> LlamaReranker | None:
+        """The cross-encoder that orders passages anew; None where the settings name none."""
+        given = self.settings.reranker
+        if given is None:
+            return None
+        return self.pool.reranker(self.models.locate(given), threads=self.settings.threads)
+
+    @_resource
     def qdrant(self) -> QdrantClient:
         """Embedded Qdrant in the workspace, or the server at `qdrant_url`."""
         from freehold.vector_store import open_qdrant
@@ -281,14 +312,23 @@ class Workspace:
         """The documents as a LangChain retriever."""
         from freehold.memory import DocumentRetriever
 
-        return DocumentRetriever(documents=self.documents, limit=self.settings.passages)
+        return DocumentRetriever(documents=self.documents, limit=self.settings.passages, reranker=self.reranker)
 
     @_resource
     def memory(self) -> LongTermMemory:
         """What is known about each user."""
         from freehold.memory import LongTermMemory, ModelExtractor
 
-        return LongTermMemory(self.qdrant, self.embeddings, ModelExtractor(self.chat_model), self.home / "memory")
+        extractor = ModelExtractor(self.chat_model, capable=not self.is_demonstration)
+        return LongTermMemory(self.qdrant, self.embeddings, extractor, self.home / "memory")
+
+    @_resource
+    def store(self) -> QdrantStore:
+        """LangGraph's store for graphs of your own: whole values are found by meaning; see docs/store.md."""
+        from freehold.memory import QdrantStore
+
+        embeddings = self.embeddings
+        return QdrantStore(self.qdrant, index={"dims": embeddings.dimension, "embed": embeddings, "fields": ["$"]})
 
     @_resource
     def cache(self) -> ResponseCache:

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from freehold.graphs.assistant import create_assistant
     from freehold.graphs.drawing import draw
     from freehold.graphs.ingest import create_ingest
+    from freehold.graphs.rag import create_rag
 
-__all__ = ["create_assistant", "create_ingest", "draw"]
+__all__ = ["create_assistant", "create_ingest", "create_rag", "draw"]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "create_assistant": "freehold.graphs.assistant",
         "create_ingest": "freehold.graphs.ingest",
+        "create_rag": "freehold.graphs.rag",
         "draw": "freehold.graphs.drawing",
     },
 )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from freehold.context import Context
 from freehold.coordination import Situation, digest
+from freehold.graphs.choice import Choice
 from freehold.graphs.run_metrics import RunMetrics
 from freehold.nodes import (
     BeginTurn,
@@ -29,6 +28,7 @@ from freehold.nodes import (
     SelectRoute,
     StoreCache,
 )
+from freehold.nodes.compress_context import estimate_tokens
 from freehold.state import AssistantState
 
 if TYPE_CHECKING:
@@ -86,8 +86,14 @@ def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
         LookupCache(
             workspace.cache, lambda _: situation and replace(situation, documents=workspace.documents.version())
         ),
-        RecallMemory(workspace.memory, settings.memories, settings.memory_threshold),
-        Retrieve(retriever, settings.passages, settings.passage_threshold),
+        RecallMemory(
+            workspace.memory,
+            settings.memories,
+            settings.memory_threshold,
+            settings.memory_tokens,
+            local.engine.count_tokens if model is local else estimate_tokens,
+        ),
+        Retrieve(retriever, settings.passages, settings.passage_threshold, settings.rerank_threshold),
         SelectRoute(workspace.router, settings.route_threshold),
         Generate(
             model,
@@ -127,12 +133,12 @@ def _connect(graph: StateGraph[AssistantState, Context, Any, AssistantState]) ->
     """The edges, top to bottom as a turn runs."""
     graph.add_edge(START, "begin_turn")
     graph.add_edge("begin_turn", "check_input")
-    graph.add_conditional_edges("check_input", _Choice(_after_input), ["lookup_cache", "refuse"])
-    graph.add_conditional_edges("lookup_cache", _Choice(_after_lookup), ["check_output", "recall_memory", "retrieve"])
+    graph.add_conditional_edges("check_input", Choice(_after_input), ["lookup_cache", "refuse"])
+    graph.add_conditional_edges("lookup_cache", Choice(_after_lookup), ["check_output", "recall_memory", "retrieve"])
     graph.add_edge(["recall_memory", "retrieve"], "select_route")
-    graph.add_conditional_edges("select_route", _Choice(_after_route), ["generate", "refuse"])
+    graph.add_conditional_edges("select_route", Choice(_after_route), ["generate", "refuse"])
     graph.add_edge("generate", "check_output")
-    graph.add_conditional_edges("check_output", _Choice(_after_output), ["generate", "refuse", "store_cache", END])
+    graph.add_conditional_edges("check_output", Choice(_after_output), ["generate", "refuse", "store_cache", END])
     graph.add_edge("store_cache", "save_memory")
     graph.add_edge("save_memory", END)
     graph.add_edge("refuse", END)
@@ -156,17 +162,3 @@ def _after_output(state: AssistantState) -> str:
     if state["decisions"][-1]["decision"] == "regenerate":
         return "generate"
     return END if state["cache"]["outcome"] == "hit" else "store_cache"
-
-
-class _Choice(Runnable[Any, Any]):
-    """A path function that runs where it is called; LangGraph would send a plain one to the loop's thread pool."""
-
-    def __init__(self, choose: Callable[[Any], str | list[str]]) -> None:
-        self._choose = choose
-        self.name = choose.__name__
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:
-        return self._choose(input)
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> str | list[str]:
-        return self._choose(input)

@@ -2,205 +2,66 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Any, cast
 
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from freehold.context import Context
-from freehold.errors import DocumentError
-from freehold.memory import Documents, find_documents, load, split
-from freehold.nodes.node import Node
-from freehold.state import Decision, append
+from freehold.errors import UserError
+from freehold.graphs.ingest_nodes import Chunk, Embed, FindFiles, Load, RemoveDeleted, Upsert
+from freehold.graphs.ingest_state import Failure, IngestState, LaneState
+from freehold.memory import Documents
+from freehold.memory.chunking import PASSAGE_SIZE
+from freehold.state import Decision
 
 __all__ = ["IngestState", "create_ingest"]
 
-T = TypeVar("T")
 
-_FILES_AT_ONCE = 4
-_LEAST_BATCH = 8
-_MOST_BATCHES = 50
-"""A checkpoint holds the whole state, so a folder of any size is read in about this many steps."""
-
-
-class Failure(TypedDict):
-    """A file that could not be read."""
-
-    source: str
-    reason: str
-
-
-class IngestState(TypedDict, total=False):
-    """State of the ingest graph: paths and counts, never text, so that its checkpoints stay small."""
-
-    paths: list[str]
-    """Files and folders to read; goes in."""
-    pending: list[str]
-    """Files still to be read."""
-    batch: int
-    """Files read in one step."""
-    total: int
-    """Files to be read in this run."""
-    gone: list[str]
-    """Documents whose files no longer exist under `paths`."""
+class _LaneResult(TypedDict, total=False):
     ingested: list[str]
-    skipped: list[str]
-    """Unchanged since they were read last."""
-    removed: list[str]
     failed: list[Failure]
     passages: int
-    """Passages written in this run."""
-    decisions: Annotated[list[Decision], append]
-
-
-def _reader() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="freehold-reader")
-
-
-@dataclass(frozen=True, eq=False)
-class _FileNode(Node):
-    """A node that reads files, on a thread of its own."""
-
-    documents: Documents
-    reader: ThreadPoolExecutor = field(default_factory=_reader)
-
-    async def _read(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.reader, call)
-
-
-class FindFiles(_FileNode):
-    """Find the files and compare them with what is stored.
-
-    Reads `paths`; writes everything else of `IngestState` anew.
-    """
-
-    async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
-        """Split the files into unchanged and pending, and find what is gone.
-
-        Raises:
-            DocumentError: A path does not exist, or there is none.
-        """
-        if not state.get("paths"):
-            raise DocumentError("No paths were given. Give files and folders as `paths`.")
-        roots = _roots(state["paths"])
-        stored = await self.documents.sources()
-        files, digests = await self._read(lambda: _digests(roots))
-        unchanged = [file for file in files if stored.get(file) and stored[file] == digests[file]]
-        pending = sorted(set(files) - set(unchanged))
-        gone = [source for source in stored if source not in digests and _below(source, roots)]
-        return {
-            "pending": pending,
-            "batch": max(_LEAST_BATCH, -(-len(pending) // _MOST_BATCHES)),
-            "total": len(pending),
-            "gone": gone,
-            "ingested": [],
-            "skipped": unchanged,
-            "removed": [],
-            "failed": [],
-            "passages": 0,
-            "decisions": [
-                {
-                    "decision": "found",
-                    "reason": f"{len(pending)} of {len(files)} files are new or changed; {len(gone)} are gone.",
-                    "score": len(pending),
-                }
-            ],
-        }
-
-
-class ReadFiles(_FileNode):
-    """Read, split, embed and store the next files.
-
-    Reads `pending`; writes it shorter, and `ingested`, `failed` and `passages` longer.
-
-    A file that cannot be read is reported in `failed` and skipped. Each file is one event on the custom stream:
-    `{"event": "file", "source", "done", "total", "passages"}`, both counts over the whole run.
-    """
-
-    async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
-        """Read one batch, a few files at a time."""
-        batch = state["pending"][: state["batch"]]
-        done = state["total"] - len(state["pending"])
-        passages = state["passages"]
-        reasons: dict[str, str] = {}
-        at_once = asyncio.Semaphore(_FILES_AT_ONCE)
-
-        async def read(source: str) -> None:
-            nonlocal done, passages
-            async with at_once:
-                try:
-                    document = await self._read(lambda: load(source))
-                    split_up = await self._read(lambda: split(document))
-                    stored = await self.documents.upsert(source, document.digest, split_up)
-                    passages += stored
-                except DocumentError as error:
-                    reasons[source] = str(error)
-            done += 1
-            runtime.stream_writer(
-                {"event": "file", "source": source, "done": done, "total": state["total"], "passages": passages}
-            )
-
-        async with asyncio.TaskGroup() as group:
-            for source in batch:
-                group.create_task(read(source))
-        return {
-            "pending": state["pending"][len(batch) :],
-            "ingested": [*state["ingested"], *(source for source in batch if source not in reasons)],
-            "failed": [
-                *state["failed"],
-                *({"source": source, "reason": reasons[source]} for source in batch if source in reasons),
-            ],
-            "passages": passages,
-            "decisions": [
-                {
-                    "decision": "read",
-                    "reason": f"{len(batch) - len(reasons)} of {len(batch)} files were read.",
-                    "score": passages - state["passages"],
-                }
-            ],
-        }
-
-
-class RemoveDeleted(_FileNode):
-    """Remove the documents whose files are gone. Reads `gone`; writes `removed`."""
-
-    async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
-        """Remove them one by one; a second try after a kill removes what is left."""
-        for source in state["gone"]:
-            await self.documents.remove(source)
-        return {
-            "removed": state["gone"],
-            "decisions": [{"decision": "removed", "reason": f"{len(state['gone'])} documents were removed."}],
-        }
+    decisions: list[Decision]
 
 
 def create_ingest(
-    documents: Documents, *, checkpointer: BaseCheckpointSaver[Any] | None = None
+    documents: Documents,
+    *,
+    passage_size: int = PASSAGE_SIZE,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[IngestState, Context, IngestState, IngestState]:
     """A graph that reads the new and the changed files of some paths into `documents`.
 
-        find_files -> read_files (again while files are pending) -> remove_deleted
+        find_files -> ingest_files (up to three lanes at once) -> remove_deleted
+                      load -> chunk -> embed -> upsert, again while the lane has files
 
-    The input is `{"paths": [...]}`, the result an `IngestState`; documents are named by their absolute paths. A file is
-    unchanged where the SHA-256 of its bytes is. What is stored for a file that no longer exists below one of the paths
-    is removed. A run that was killed goes on from its checkpoint with `invoke(None, config)`; a new run also finds what
-    is left to do, and neither makes duplicates.
+    The input is `{"paths": [...]}`, the result an `IngestState`; documents are named by their absolute paths. A file
+    whose size, inode and times are those of the last run is not read; any other is unchanged where the SHA-256 of its
+    bytes is. What is stored for a file that no longer exists below one of the paths is removed. Another `passage_size`
+    or another version's way to split reads every file again.
+
+    Files are dealt out to lanes, each a subgraph with checkpoints of its own, and no lane waits for another: while one
+    embeds, others load, split and store, so that the embedder always has texts. Lanes are fewer than the threads of a
+    synchronous run, so that none waits for a thread either, and what a lane did is written at once.
+
+    Texts and vectors pass between the nodes in channels that are never checkpointed: they are large, and private, and
+    a file says it all again. A run that was killed goes on from its checkpoints with `invoke(None, config)`, and a node
+    whose texts were lost makes them again from the files in hand. A new run also finds what is left to do. Neither
+    loses or doubles a passage: passages are stored under ids made of their source and content, and a document counts
+    as stored when its last passage is.
 
     Args:
         documents: Where the passages go.
-        checkpointer: Keeps the run's state after each batch of files; None keeps none.
+        passage_size: Most tokens of the embedding model in a passage; a code block may have twice as many.
+        checkpointer: Keeps the run's state after each node; None keeps none.
 
     Raises:
+        UserError: `passage_size` is below 1.
         DocumentError: When it runs, where a path does not exist.
         StorageError: When it runs, where the store failed.
 
@@ -208,38 +69,56 @@ def create_ingest(
         >>> create_ingest(workspace.documents).invoke({"paths": ["docs"]})["passages"]  # doctest: +SKIP
         215
     """
+    if passage_size < 1:
+        raise UserError(f"passage_size={passage_size} cannot be used: give the most tokens of a passage, 100 or so.")
+    find_files = FindFiles(documents, passage_size)
+    remove_deleted = RemoveDeleted(documents, passage_size, find_files.reader, find_files.progress)
     graph = StateGraph(IngestState, context_schema=Context)
-    for node in (FindFiles(documents), ReadFiles(documents), RemoveDeleted(documents)):
-        graph.add_node(node.node, cast("Any", node))  # a node takes any state that has its keys
+    # A node takes any state that has its keys.
+    graph.add_node(find_files.node, cast("Any", find_files), destinations=("ingest_files", "remove_deleted"))
+    graph.add_node("ingest_files", _lane(find_files))
+    graph.add_node(remove_deleted.node, cast("Any", remove_deleted))
     graph.add_edge(START, "find_files")
-    for name in ("find_files", "read_files"):
-        graph.add_conditional_edges(name, _next, ["read_files", "remove_deleted"])
+    graph.add_edge("ingest_files", "remove_deleted")
     graph.add_edge("remove_deleted", END)
     return graph.compile(checkpointer=checkpointer, name="ingest")
 
 
-def _next(state: IngestState) -> str:
-    return "read_files" if state["pending"] else "remove_deleted"
+def _lane(shared: FindFiles) -> RunnableLambda[Any, Any]:
+    """The subgraph of one lane, which hands its events on: a graph streams those of its subgraphs only where asked."""
+    lane = _lane_graph(shared)
+    options: Any = {"stream_mode": ["custom", "values"], "output_keys": [*_LaneResult.__annotations__]}
+
+    def run(state: Any, config: RunnableConfig) -> Any:
+        writer, result = get_stream_writer(), None
+        for mode, part in lane.stream(state, config, **options):
+            if mode == "custom":
+                shared.progress.tell(part, writer)
+            else:
+                result = part
+        return result
+
+    async def arun(state: Any, config: RunnableConfig) -> Any:
+        writer, result = get_stream_writer(), None
+        async for mode, part in lane.astream(state, config, **options):
+            if mode == "custom":
+                shared.progress.tell(part, writer)
+            else:
+                result = part
+        return result
+
+    return RunnableLambda(run, arun, name="ingest_files")
 
 
-def _roots(paths: list[str]) -> list[Path]:
-    """Absolute, so that a document has one name whatever folder a run starts in; links stay as they are."""
-    return [Path(os.path.normpath(Path(path).expanduser().absolute())) for path in paths]
-
-
-def _digests(roots: list[Path]) -> tuple[list[str], dict[str, str]]:
-    """The files below the roots with their SHA-256, empty where one cannot be read: `load` then says why."""
-    digests: dict[str, str] = {}
-    for path in find_documents(roots):
-        try:
-            with path.open("rb") as file:
-                digests[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            digests[str(path)] = ""
-    return list(digests), digests
-
-
-def _below(source: str, roots: list[Path]) -> bool:
-    """Whether a stored document belongs to what this run looked at."""
-    path = Path(source)
-    return any(path == root or root in path.parents for root in roots)
+def _lane_graph(shared: FindFiles) -> Any:
+    graph = StateGraph(LaneState, context_schema=Context, output_schema=_LaneResult)
+    parts = (shared.documents, shared.size, shared.reader, shared.progress)
+    for node in (Load(*parts), Chunk(*parts), Embed(*parts)):
+        graph.add_node(node.node, cast("Any", node))
+    upsert = Upsert(*parts)
+    graph.add_node(upsert.node, cast("Any", upsert), destinations=("load", END))
+    graph.add_edge(START, "load")
+    graph.add_edge("load", "chunk")
+    graph.add_edge("chunk", "embed")
+    graph.add_edge("embed", "upsert")
+    return graph.compile(name="ingest_files")

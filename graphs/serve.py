@@ -1,8 +1,9 @@
-"""What a LangGraph server loads: the graphs and the checkpointer of one workspace, shared by the whole process.
+"""What a LangGraph server loads: graphs, checkpointer and store of one workspace, shared by the whole process.
 
-`langgraph.json` names `assistant`, `ingest` and `checkpointer`. The server calls a graph's factory several times per
-run, so the graphs are compiled once and handed out again. The workspace is the settings' (`FREEHOLD_*`), opened on
-first use in a thread, because opening it blocks; `freehold serve` opens it beforehand and puts it in with `use`.
+`langgraph.json` names `assistant`, `ingest`, `rag`, `checkpointer` and `store`. The server calls a graph's factory
+several times per run, so the graphs are compiled once and handed out again. The workspace is the settings'
+(`FREEHOLD_*`), opened on first use in a thread, because opening it blocks; `freehold serve` opens it beforehand and
+puts it in with `use`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from langgraph.graph.state import CompiledStateGraph
 
 if TYPE_CHECKING:
     from freehold.checkpoints import SqliteCheckpointer
+    from freehold.memory import QdrantStore
     from freehold.workspace import Workspace
 
-__all__ = ["CONFIGURATION", "allowed_hosts", "assistant", "checkpointer", "hold", "ingest", "use"]
+__all__ = ["CONFIGURATION", "allowed_hosts", "assistant", "checkpointer", "hold", "ingest", "rag", "store", "use"]
 
 _Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -33,6 +35,10 @@ CONFIGURATION: dict[str, Any] = {
         "ingest": {
             "path": "freehold.graphs.serve:ingest",
             "description": "Reads files and folders into the workspace's documents.",
+        },
+        "rag": {
+            "path": "freehold.graphs.serve:rag",
+            "description": "Answers from the workspace's documents alone, or says that they do not hold the answer.",
         },
     },
     "http": {
@@ -51,11 +57,13 @@ CONFIGURATION: dict[str, Any] = {
         },
     },
     "checkpointer": {"backend": "custom", "path": "freehold.graphs.serve.checkpointer"},
+    "store": {"path": "freehold.graphs.serve.store"},
 }
 """What `freehold serve` gives the server; `langgraph.json` says the same for `langgraph dev`.
 
 Modules, not files: a file would be loaded a second time, with a second workspace. Agent-to-agent, MCP, web pages,
-webhooks and the server's own store are off because Freehold does not use them.
+webhooks are off because Freehold does not use them; the routes of the store are off because the server asks nobody
+who they are, and a namespace is all that keeps one user's items from another.
 """
 
 
@@ -96,11 +104,12 @@ _served = _Served()
 
 def _compile(workspace: Workspace) -> dict[str, _Graph]:
     """The graphs without a checkpointer of their own: the server puts its own into each run."""
-    from freehold.graphs import create_assistant, create_ingest
+    from freehold.graphs import create_assistant, create_ingest, create_rag
 
     return {
         "assistant": create_assistant(workspace, checkpointer=False),
         "ingest": create_ingest(workspace.documents),
+        "rag": create_rag(workspace, checkpointer=False),
     }
 
 
@@ -145,6 +154,11 @@ async def ingest() -> _Graph:
     return await _graph("ingest")
 
 
+async def rag() -> _Graph:
+    """The rag graph on this process's workspace."""
+    return await _graph("rag")
+
+
 @asynccontextmanager
 async def checkpointer() -> AsyncIterator[SqliteCheckpointer]:
     """The workspace's checkpointer.
@@ -154,3 +168,13 @@ async def checkpointer() -> AsyncIterator[SqliteCheckpointer]:
     """
     async with hold() as workspace:
         yield workspace.checkpointer
+
+
+@asynccontextmanager
+async def store() -> AsyncIterator[QdrantStore]:
+    """The workspace's store, which the server puts into each run as `runtime.store`.
+
+    It is opened here, before the first run: opening it loads the embedding model.
+    """
+    async with hold() as workspace:
+        yield await asyncio.to_thread(lambda: workspace.store)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from freehold.memory.documents import Documents, Embedder
     from freehold.memory.edge_client import EdgeQdrantClient
     from freehold.memory.extraction import Extractor, ModelExtractor, StatementExtractor
+    from freehold.memory.langgraph_store import QdrantStore
     from freehold.memory.loaders import LoadedDocument, find_documents, load
     from freehold.memory.long_term import LongTermMemory
     from freehold.memory.retriever import DocumentRetriever
@@ -28,6 +29,7 @@ __all__ = [
     "LoadedDocument",
     "LongTermMemory",
     "ModelExtractor",
+    "QdrantStore",
     "SemanticIndex",
     "StatementExtractor",
     "find_documents",
@@ -46,6 +48,7 @@ __getattr__, __dir__ = lazy_exports(
         "LoadedDocument": "freehold.memory.loaders",
         "LongTermMemory": "freehold.memory.long_term",
         "ModelExtractor": "freehold.memory.extraction",
+        "QdrantStore": "freehold.memory.langgraph_store",
         "SemanticIndex": "freehold.memory.semantic_index",
         "StatementExtractor": "freehold.memory.extraction",
         "find_documents": "freehold.memory.loaders",

@@ -1,36 +1,38 @@
-"""Passages from documents: headings respected, sentences and code fences kept whole where they fit."""
+"""Passages from documents: sections respected, sentences, rows and code blocks kept whole where they fit."""
 
 from __future__ import annotations
 
 import bisect
-import re
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from freehold.memory.code_sections import code_sections
 from freehold.memory.loaders import LoadedDocument
+from freehold.memory.sections import Section, Span, markdown_sections
 from freehold.state import Passage
 
 if TYPE_CHECKING:
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
+    from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-__all__ = ["PASSAGE_SIZE", "passage_id", "split"]
+__all__ = ["CHUNKING", "PASSAGE_SIZE", "estimate_tokens", "passage_id", "split"]
 
-PASSAGE_SIZE = 400
-"""Characters in a passage: about 65 words or 100 tokens. Four of them with instructions, question and answer fit the
+PASSAGE_SIZE = 100
+"""Tokens in a passage: about 65 words or 400 characters. Four of them with instructions, question and answer fit the
 demonstration model's 1,024 tokens, and its training passages had 245 characters on average; the embedding model was
 trained on 128 tokens and sees each passage whole."""
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*)$")
-_UNDERLINED = re.compile(r"^ {0,3}(=+|-{3,})[ \t]*$")
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
-# Paragraphs, then lines, then sentences, then words, then characters.
-_SEPARATORS = [r"\n\s*\n", r"\n", r"(?<=[.!?;])\s+", r"\s+", ""]
-_ID_SPACE = uuid.UUID("5f0f6e0c-6a3b-5d0e-9a44-7f1c3b0d2e61")
+CHUNKING = "2"
+"""Name of the way in which documents are read and split; another one, and unchanged files are read again."""
 
-Span = tuple[int, int]
+_MARKED = ("docx", "html", "markdown")
+_OWN_LINES = ("code", "markdown", "text")
+_WINDOW = 50_000
+"""Characters that are split at once: where nothing separates them, the splitter measures all that is left each time."""
+_LONGEST_TOKEN = 64
+"""Characters per token that no text comes near: what is longer is too long, and is not counted."""
+_ID_SPACE = uuid.UUID("5f0f6e0c-6a3b-5d0e-9a44-7f1c3b0d2e61")
 
 
 def passage_id(source: str, digest: str, index: int) -> str:
@@ -38,162 +40,154 @@ def passage_id(source: str, digest: str, index: int) -> str:
     return str(uuid.uuid5(_ID_SPACE, f"{source}\0{digest}\0{index}"))
 
 
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text where no model counts them: a quarter of its characters, as in English."""
+    return -(-len(text) // 4)
+
+
 def split(
-    document: LoadedDocument, *, size: int = PASSAGE_SIZE, count_tokens: Callable[[str], int] = len
+    document: LoadedDocument, *, size: int = PASSAGE_SIZE, count_tokens: Callable[[str], int] = estimate_tokens
 ) -> list[Passage]:
     """Split a document into passages, in order and without overlap: `document.text[start:end]` is the passage's text.
 
-    A passage never crosses a heading or a page. In Markdown a code fence up to twice the size stays whole; a longer one
-    is split at its lines.
+    A passage never crosses a heading, a page, or in code the end of a function. Within these bounds
+    `semantic-text-splitter` puts together as many blocks, rows, lines or sentences as fit. A fenced code block of up to
+    twice the size stays whole; a longer one is split at its lines. A passage's heading path has `size` tokens at most:
+    outer headings go first.
 
     Args:
         document: What `load` gave.
         size: Most of what `count_tokens` counts in one passage.
-        count_tokens: Measures a text; characters unless given.
+        count_tokens: Measures a text, as `LlamaEmbeddings.count_tokens` does; estimated unless given.
     """
-    splitter = _splitter(size, count_tokens)
-    marked = document.format in ("markdown", "html")
-    sections = list(_sections(document)) if marked else []
-    if not any(document.text[first:last].strip() for _, first, last in sections):  # no marks, or nothing but headings
-        sections = [("", 0, len(document.text))]
+
+    def count(text: str) -> int:
+        return len(text) if len(text) > 2 * size * _LONGEST_TOKEN else count_tokens(text)
+
+    splitter = _splitter(document, size, count)
     numbers = [number for number, _ in document.pages or ()]
-    starts = [start for _, start in document.pages or ()]
+    page_starts = [start for _, start in document.pages or ()]
+    line_of = _line_counter(document)
     passages: list[Passage] = []
-
-    def keep(fence: str) -> bool:
-        return marked and count_tokens(fence) <= 2 * size
-
-    for heading, first, last in sections:
-        for span in _between(first, last, starts):
-            pieces = _pieces(document.text, span, splitter, keep)
-            for start, end in _merged(document.text, pieces, size, count_tokens):
+    sections = -1
+    for section in _sections(document, lambda part: count(part) <= size):
+        heading = _fitted(section.heading, size, count)
+        for span in _between(section.start, section.end, page_starts):
+            first_of_section = True
+            for start, end in _pieces(document, section, span, splitter, lambda fence: size < count(fence) <= 2 * size):
+                sections += first_of_section
+                first_of_section = False
+                index = len(passages)
                 passages.append(
                     {
-                        "id": passage_id(document.source, document.digest, len(passages)),
+                        "id": passage_id(document.source, document.digest, index),
                         "text": document.text[start:end],
                         "source": document.source,
                         "heading": heading,
-                        "page": numbers[bisect.bisect_right(starts, start) - 1] if numbers else None,
+                        "page": numbers[bisect.bisect_right(page_starts, start) - 1] if numbers else None,
                         "start": start,
                         "end": end,
                         "score": 0.0,
+                        "index": index,
+                        "section": sections,
+                        "metadata": {**document.metadata, **line_of(start)},
                     }
                 )
     return passages
 
 
-def _splitter(size: int, count_tokens: Callable[[str], int]) -> RecursiveCharacterTextSplitter:
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
+def _sections(document: LoadedDocument, fits: Callable[[str], bool]) -> list[Section]:
+    """The document's sections; one for all of it where it has no marks, or nothing but headings."""
+    sections: list[Section] = []
+    if document.format in _MARKED:
+        sections = markdown_sections(document.text)
+    elif document.format == "code":
+        sections = code_sections(document.text, str(document.metadata.get("language", "")), fits)
+    if any(document.text[section.start : section.end].strip() for section in sections):
+        return sections
+    return [Section("", 0, len(document.text))]
 
-    return RecursiveCharacterTextSplitter(
-        _SEPARATORS,
-        keep_separator="end",
-        is_separator_regex=True,
-        chunk_size=size,
-        chunk_overlap=0,
-        length_function=count_tokens,
-        strip_whitespace=False,
-    )
+
+def _splitter(document: LoadedDocument, size: int, count: Callable[[str], int]) -> TextSplitter | MarkdownSplitter:
+    from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+    kind = MarkdownSplitter if document.format in _MARKED else TextSplitter
+    return kind.from_callback(count, size, trim=False)
+
+
+def _line_counter(document: LoadedDocument) -> Callable[[int], dict[str, Any]]:
+    """Gives the line of the file that an offset stands on, from 1, where the format has lines."""
+    if document.lines is not None:
+        numbers = [number for number, _ in document.lines]
+        starts = [start for _, start in document.lines]
+    elif document.format in _OWN_LINES:
+        starts = [0, *(at + 1 for at, character in enumerate(document.text) if character == "\n")]
+        numbers = list(range(1, len(starts) + 1))
+    else:
+        return lambda _: {}
+    return lambda offset: {"line": numbers[max(0, bisect.bisect_right(starts, offset) - 1)]}
 
 
 def _between(first: int, last: int, cuts: list[int]) -> Iterator[Span]:
     """The span, cut at these offsets."""
-    bounds = [first, *(cut for cut in cuts if first < cut < last), last]
-    yield from pairwise(bounds)
-
-
-def _fences(text: str) -> list[Span]:
-    """Code fences with their marks; one that is never closed runs to the end, as in CommonMark."""
-    found: list[Span] = []
-    mark, start = "", 0
-    for match in _FENCE.finditer(text):
-        line_end = text.find("\n", match.end())
-        line_end = len(text) if line_end < 0 else line_end
-        if not mark:
-            mark, start = match[1], match.start()
-        elif match[1].startswith(mark) and not text[match.end() : line_end].strip():
-            found.append((start, line_end))
-            mark = ""
-    return [*found, (start, len(text))] if mark else found
-
-
-def _sections(document: LoadedDocument) -> Iterator[tuple[str, int, int]]:
-    """(heading path, first, last) of the text under each heading; the heading lines themselves are left out."""
-    text = document.text
-    fences = _fences(text)
-    fence_starts = [low for low, _ in fences]
-    path: list[tuple[int, str]] = []
-    front = _FRONT_MATTER.match(text)
-    offset = first = front.end() if front else 0
-    previous: Span | None = None  # a paragraph's only line so far, which an underline would make a heading
-    blank = True
-    for line in text[offset:].splitlines(keepends=True):
-        start, end = offset, offset + len(line)
-        offset = end
-        fence = bisect.bisect_right(fence_starts, start) - 1
-        if fence >= 0 and start < fences[fence][1]:
-            previous, blank = None, False
-            continue
-        heading = _HEADING.match(line.rstrip("\n"))
-        underline = _UNDERLINED.match(line.rstrip("\n")) if previous else None
-        if heading:
-            level, title, cut = len(heading[1]), _title(heading[2]), start
-        elif underline and previous:
-            level, title, cut = 1 if underline[1][0] == "=" else 2, text[slice(*previous)].strip(), previous[0]
-        else:
-            plain = line.strip() and not line.startswith(("    ", "\t", ">", "-", "*", "|"))
-            previous = (start, end) if plain and blank else None
-            blank = not line.strip()
-            continue
-        yield " > ".join(title for _, title in path), first, cut
-        path = [*(entry for entry in path if entry[0] < level), (level, title)]
-        first, previous, blank = end, None, True
-    yield " > ".join(title for _, title in path), first, len(text)
-
-
-def _title(text: str) -> str:
-    """A heading without the number signs that may close it; no regular expression, which long lines would slow down."""
-    text = text.rstrip(" \t")
-    title = text.rstrip("#")
-    return title.rstrip(" \t") if title.endswith((" ", "\t")) else text
+    low, high = bisect.bisect_right(cuts, first), bisect.bisect_left(cuts, last)
+    yield from pairwise([first, *cuts[low:high], last])
 
 
 def _pieces(
-    text: str, span: Span, splitter: RecursiveCharacterTextSplitter, keep: Callable[[str], bool]
+    document: LoadedDocument,
+    section: Section,
+    span: Span,
+    splitter: TextSplitter | MarkdownSplitter,
+    keep: Callable[[str], bool],
 ) -> Iterator[Span]:
-    """Spans that are small enough, or a fence to keep, in order; together they are the whole of the span."""
-    first, last = span
-    part = text[first:last]
-    fences = set(_fences(part))
-    cuts = sorted({cut for fence in fences for cut in fence})
-    for low, high in _between(0, len(part), cuts):
-        if (low, high) in fences and keep(part[low:high]):
-            yield first + low, first + high
-            continue
-        position = first + low
-        for piece in splitter.split_text(part[low:high]):
-            yield position, position + len(piece)
-            position += len(piece)
+    """Spans of the passages of a section's part, without the white space around them."""
+    text = document.text
+    inside = [fence for fence in section.fences if span[0] <= fence[0] and fence[1] <= span[1]]
+    kept = {fence for fence in inside if keep(text[slice(*fence)])}
+    cuts = sorted({cut for fence in kept for cut in fence})
+    for part in _between(*span, cuts):
+        if part in kept:
+            found: Iterator[Span] = iter([part])
+        else:
+            found = _split(text, part, splitter)
+        for piece in found:
+            start, end = _stripped(text, piece, indented=document.format == "code")
+            if start < end:
+                yield start, end
 
 
-def _merged(text: str, spans: Iterator[Span], size: int, count_tokens: Callable[[str], int]) -> Iterator[Span]:
-    """Neighbours put together while they fit, without the white space around them."""
-    current: Span | None = None
-    for span in spans:
-        start, end = _stripped(text, span)
-        if start == end:
-            continue
-        if current is not None and count_tokens(text[current[0] : end]) <= size:
-            current = (current[0], end)
-            continue
-        if current is not None:
-            yield current
-        current = (start, end)
-    if current is not None:
-        yield current
+def _split(text: str, part: Span, splitter: TextSplitter | MarkdownSplitter) -> Iterator[Span]:
+    start, last = part
+    while start < last:
+        end = last if last - start <= _WINDOW else _good_end(text, start, start + _WINDOW)
+        for offset, piece in splitter.chunk_indices(text[start:end]):
+            yield start + offset, start + offset + len(piece)
+        start = end
 
 
-def _stripped(text: str, span: Span) -> Span:
+def _good_end(text: str, start: int, end: int) -> int:
+    """The last end of a paragraph, a line or a word in the second half of a window."""
+    for separator in ("\n\n", "\n", " "):
+        found = text.rfind(separator, (start + end) // 2, end)
+        if found >= 0:
+            return found + len(separator)
+    return end
+
+
+def _stripped(text: str, span: Span, *, indented: bool) -> Span:
+    """Without white space around it; code keeps the indentation of its first line."""
     inside = text[slice(*span)]
     start = span[0] + len(inside) - len(inside.lstrip())
+    if indented:
+        start = max(span[0], text.rfind("\n", 0, start) + 1)
     return start, max(start, span[0] + len(inside.rstrip()))
+
+
+def _fitted(heading: str, size: int, count: Callable[[str], int]) -> str:
+    """A heading path that leaves the passage room: without its outermost headings, then without its end."""
+    while count(heading) > size and " > " in heading:
+        heading = heading.partition(" > ")[2]
+    while count(heading) > size and len(heading) > 1:
+        heading = heading[: len(heading) // 2]
+    return heading

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import numpy as np
-
 from freehold.errors import DocumentError, StorageError
-from freehold.memory.chunking import passage_id
+from freehold.memory.chunking import estimate_tokens, passage_id
+from freehold.memory.document_search import DocumentSearch, indexed_text, of_sources
+from freehold.memory.document_table import DocumentTable, StoredDocument
 from freehold.state import Passage
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from qdrant_client import QdrantClient
-    from qdrant_client.http import models
 
 __all__ = ["Documents", "Embedder"]
 
@@ -28,6 +29,11 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_NOTED = ("source", "digest", "total", "stamp")
+_DOCUMENT = "document"
+"""The same four as one text, so that the documents can be counted in the index."""
+_INDEXES = {"source": "keyword", _DOCUMENT: "keyword", "section": "integer", "metadata.format": "keyword"}
+_MOST_DOCUMENTS = 100_000_000
 _BATCH = 256
 _AVERAGE_WORDS = 50.0
 _REFRESH_SECONDS = 10.0
@@ -46,12 +52,12 @@ class Embedder(Protocol):
         ...
 
 
-class Documents:
+class Documents(DocumentSearch):
     """Passages of documents in a Qdrant collection, found by meaning and by words at once.
 
     A passage is a point with a dense vector of its heading and text and a BM25 vector of the same. Search fuses both
-    rankings by reciprocal rank (Cormack, Clarke and Büttcher, SIGIR 2009); a passage's `score` is its cosine similarity
-    to the query, so that a threshold means the same for every query. Methods may be awaited on any event loop.
+    rankings; a passage's `score` is its cosine similarity to the query, so that a threshold means the same for every
+    query. Methods may be awaited on any event loop.
 
     Args:
         client: Any Qdrant: embedded or a server.
@@ -75,8 +81,8 @@ class Documents:
         self._bm25 = Bm25(Bm25Config(avg_len=_AVERAGE_WORDS, language=language))
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="freehold-documents")
         self._lock = threading.Lock()
-        self._sources: dict[str, _Source] = {}
-        self._version = ""
+        self._table = DocumentTable()
+        self._writing: dict[str, object] = {}  # who began last to write a document
         # Nobody else writes to an embedded store; on a server another process may.
         self._shared = not hasattr(client, "folder")
         self._read_at = 0.0
@@ -94,14 +100,18 @@ class Documents:
                 {"dense": models.VectorParams(size=self._embedder.dimension, distance=models.Distance.COSINE)},
                 sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
             )
-            self._client.create_payload_index(self.collection, "source", models.PayloadSchemaType.KEYWORD)
-        vectors = self._client.get_collection(self.collection).config.params.vectors
+        collection = self._client.get_collection(self.collection)
+        vectors = collection.config.params.vectors
         size = vectors["dense"].size if isinstance(vectors, dict) and "dense" in vectors else None
         if size != self._embedder.dimension:
             raise StorageError(
                 f"Collection {self.collection!r} holds vectors of {size} dimensions and the embedding model gives "
                 f"{self._embedder.dimension}. Use the model it was made with, or another collection."
             )
+        # One that an earlier version made has fewer.
+        for key, kind in _INDEXES.items():
+            if key not in collection.payload_schema:
+                self._client.create_payload_index(self.collection, key, models.PayloadSchemaType(kind))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -123,27 +133,30 @@ class Documents:
 
         On the executor's thread only: a write between the reading and the end of this would be forgotten.
         """
-        found: dict[str, _Source] = {}
+        found = DocumentTable.counted(self._payloads())
+        with self._lock:
+            self._table = found
+            self._read_at = time.monotonic()
+
+    def _payloads(self) -> Iterator[dict[str, Any]]:
+        """What the store notes with every passage about its document.
+
+        From the index, which knows the counts; from the passages where an earlier version stored one of them.
+        """
+        documents = self._client.facet(self.collection, _DOCUMENT, limit=_MOST_DOCUMENTS, exact=True).hits
+        if sum(hit.count for hit in documents) == self.count():
+            for hit in documents:
+                values = json.loads(str(hit.value))
+                yield from repeat(dict(zip(_NOTED, values, strict=True)), hit.count)
+            return
         offset: Any = None
         while True:
             records, offset = self._client.scroll(
-                self.collection, limit=10_000, offset=offset, with_payload=["source", "digest", "total"]
+                self.collection, limit=10_000, offset=offset, with_payload=list(_NOTED)
             )
-            for record in records:
-                payload = record.payload or {}
-                found.setdefault(payload["source"], _Source()).add(payload["digest"], payload["total"])
+            yield from (record.payload or {} for record in records)
             if offset is None:
-                break
-        with self._lock:
-            self._sources = found
-            self._read_at = time.monotonic()
-            self._set_version()
-
-    def _set_version(self) -> None:
-        digest = hashlib.sha256()
-        for source, state in sorted(self._sources.items()):
-            digest.update(f"{source}\0{state.digest}\0{state.present}\n".encode())
-        self._version = digest.hexdigest()[:32]
+                return
 
     def version(self) -> str:
         """Digest of which documents there are and what they hold; it changes when any of them does. For cache keys.
@@ -154,7 +167,7 @@ class Documents:
         """
         self._refresh_soon()
         with self._lock:
-            return self._version
+            return self._table.version
 
     def _refresh_soon(self) -> None:
         """On a server, let the executor read again what there is, where the last reading is old."""
@@ -182,26 +195,51 @@ class Documents:
 
     async def sources(self) -> dict[str, str]:
         """Every document and its digest; the digest is empty where a write was cut short. A server is asked anew."""
-        return await self._run(self._read_sources)
+        return {source: document.digest for source, document in (await self.stored()).items()}
 
-    def _read_sources(self) -> dict[str, str]:
+    async def stored(self) -> dict[str, StoredDocument]:
+        """Every document with its digest and its stamp. A server is asked anew."""
+        return await self._run(self._read_stored)
+
+    def _read_stored(self) -> dict[str, StoredDocument]:
         if self._shared:
             self._refresh()
         with self._lock:
-            return {source: state.digest for source, state in self._sources.items()}
+            return dict(self._table.items())
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    async def upsert(self, source: str, digest: str, passages: Sequence[Passage]) -> int:
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text as the embedding model counts them; estimated where it does not tell."""
+        counted: int = getattr(self._embedder, "count_tokens", estimate_tokens)(text)
+        return counted
+
+    async def embed(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
+        """The vectors of passages with their headings, one row each; what `upsert` takes."""
+        self._check_open()
+        return await self._embedder.embed([indexed_text(passage) for passage in passages])
+
+    async def upsert(
+        self,
+        source: str,
+        digest: str,
+        passages: Sequence[Passage],
+        *,
+        vectors: NDArray[np.float32] | None = None,
+        stamp: str = "",
+    ) -> int:
         """Store a document's passages and remove those of its earlier content.
 
         Until its last passage is stored a document counts as incomplete: after a kill or an error it is read again,
-        and what was stored of it goes then.
+        and what was stored of it goes then. Searches pass between the parts of a long document. Where two write a
+        document at the same time, the one that began last ends it.
 
         Args:
             source: The document's path or name.
             digest: Of its content; the same digest overwrites and makes no duplicates.
             passages: All of its passages, in order; their ids are given here.
+            vectors: What `embed` gave for them; None embeds them now.
+            stamp: Kept with the document, see `StoredDocument`.
 
         Returns:
             How many passages were stored.
@@ -212,99 +250,88 @@ class Documents:
         """
         if not passages:
             raise DocumentError(f"{source} has no passages: nothing was stored. Check that it holds text.")
-        self._check_open()
-        texts = [_indexed(passage) for passage in passages]
-        vectors = await self._embedder.embed(texts)
-        return await self._run(lambda: self._store(source, digest, passages, texts, vectors))
+        writer = object()
+        rows = await self.embed(passages) if vectors is None else vectors
+        known = await self._run(lambda: self._begin_change(source, writer))
+        document = _noted(source, digest, len(passages), stamp)
+        for start in range(0, len(passages), _BATCH):
+            part = range(start, min(start + _BATCH, len(passages)))
+            await self._run(lambda part=part: self._store(document, passages, rows, part, writer))  # type: ignore[misc]
+        await self._run(lambda: self._end_change(source, writer, StoredDocument(digest, stamp), len(passages), known))
+        return len(passages)
 
-    def _store(
-        self, source: str, digest: str, passages: Sequence[Passage], texts: list[str], vectors: NDArray[np.float32]
-    ) -> int:
-        from qdrant_client.http import models
-
-        points = []
-        for index, (passage, text, vector) in enumerate(zip(passages, texts, vectors, strict=True)):
-            sparse = self._bm25.embed_document(text)
-            named: dict[str, Any] = {"dense": vector.tolist()}
-            if sparse.indices:
-                named["bm25"] = models.SparseVector(indices=sparse.indices, values=sparse.values)
-            payload = {key: value for key, value in passage.items() if key not in ("id", "score")}
-            payload |= {"source": source, "digest": digest, "total": len(passages)}
-            points.append(models.PointStruct(id=passage_id(source, digest, index), vector=named, payload=payload))
-        known = self._begin_change(source)
-        for start in range(0, len(points), _BATCH):
-            self._client.upsert(self.collection, points[start : start + _BATCH])
-        if known:
-            mine = models.FieldCondition(key="source", match=models.MatchValue(value=source))
-            new = models.HasIdCondition(has_id=[point.id for point in points])
-            self._client.delete(self.collection, models.Filter(must=[mine], must_not=[new]))
-        with self._lock:
-            self._sources[source] = _Source({digest: len(points)}, {digest: len(points)})
-            self._set_version()
-        return len(points)
-
-    def _begin_change(self, source: str) -> bool:
+    def _begin_change(self, source: str, writer: object) -> bool:
         """Count a document as incomplete, before the store changes; say whether something of it may be stored."""
         with self._lock:
-            known = source in self._sources
-            self._sources[source] = _Source()
-            self._set_version()
+            known = source in self._table
+            self._table.set(source, StoredDocument(""))
+            self._writing[source] = writer
         return known
+
+    def _store(
+        self,
+        document: dict[str, Any],
+        passages: Sequence[Passage],
+        vectors: NDArray[np.float32],
+        part: range,
+        writer: object,
+    ) -> None:
+        from qdrant_client.http import models
+
+        if self._writing.get(document["source"]) is not writer:  # somebody began later, who may have ended already
+            return
+        points = []
+        for index in part:
+            passage = passages[index]
+            sparse = self._bm25.embed_document(indexed_text(passage))
+            named: dict[str, Any] = {"dense": vectors[index].tolist()}
+            if sparse.indices:
+                named["bm25"] = models.SparseVector(indices=sparse.indices, values=sparse.values)
+            payload = {key: value for key, value in passage.items() if key not in ("id", "score")} | document
+            identity = passage_id(document["source"], document["digest"], index)
+            points.append(models.PointStruct(id=identity, vector=named, payload=payload))
+        self._client.upsert(self.collection, points)
+
+    def _end_change(self, source: str, writer: object, document: StoredDocument, total: int, known: bool) -> None:
+        from qdrant_client.http import models
+
+        if self._writing.get(source) is not writer:  # what is here, who began later removes
+            return
+        if known:
+            mine = models.FieldCondition(key="source", match=models.MatchValue(value=source))
+            ids = [passage_id(source, document.digest, index) for index in range(total)]
+            new = models.HasIdCondition(has_id=list(ids))
+            self._client.delete(self.collection, models.Filter(must=[mine], must_not=[new]))
+        with self._lock:
+            del self._writing[source]
+            self._table.set(source, document)
+
+    async def restamp(self, stamps: Mapping[str, str]) -> None:
+        """Note new stamps of documents whose content is the same."""
+        for source, stamp in stamps.items():
+            await self._run(lambda source=source, stamp=stamp: self._restamp(source, stamp))  # type: ignore[misc]
+
+    def _restamp(self, source: str, stamp: str) -> None:
+        with self._lock:
+            known = self._table.get(source)
+        if known is None or not known.digest:
+            return
+        mine = of_sources([source])
+        total = self._client.count(self.collection, count_filter=mine, exact=True).count
+        self._client.set_payload(self.collection, _noted(source, known.digest, total, stamp), points=mine)
+        with self._lock:
+            self._table.set(source, StoredDocument(known.digest, stamp))
 
     async def remove(self, source: str) -> None:
         """Delete a document; nothing happens where there is none."""
         await self._run(lambda: self._remove(source))
 
     def _remove(self, source: str) -> None:
-        self._begin_change(source)
-        self._client.delete(self.collection, _of_sources([source]))
+        self._begin_change(source, object())
+        self._client.delete(self.collection, of_sources([source]))
         with self._lock:
-            self._sources.pop(source, None)
-            self._set_version()
-
-    # --- searching ---------------------------------------------------------------------------------------------------
-
-    async def search(self, query: str, limit: int = 4, *, within: Sequence[str] | None = None) -> list[Passage]:
-        """The passages that answer best, by meaning and by words, best first.
-
-        Args:
-            query: What is asked.
-            limit: Most passages.
-            within: Only these sources; None is all of them.
-
-        Returns:
-            Passages whose `score` is the cosine similarity to the query, -1 to 1, whatever their rank.
-        """
-        self._check_open()
-        # Half of a surrogate pair, from a broken emoji in JSON, has no UTF-8 form, and BM25 takes nothing else.
-        query = query.encode("utf-8", "replace").decode()
-        if not query.strip() or limit < 1:
-            return []
-        vector = (await self._embedder.embed([query]))[0]
-        return await self._run(lambda: self._search(query, vector, limit, within))
-
-    def _search(
-        self, query: str, vector: NDArray[np.float32], limit: int, within: Sequence[str] | None
-    ) -> list[Passage]:
-        from qdrant_client.http import models
-
-        chosen = None if within is None else _of_sources(within)
-        candidates = max(20, 4 * limit)
-        dense = vector.tolist()
-        prefetch = [models.Prefetch(query=dense, using="dense", limit=candidates, filter=chosen)]
-        words = self._bm25.embed_query(query)
-        if words.indices:
-            sparse = models.SparseVector(indices=words.indices, values=words.values)
-            prefetch.append(models.Prefetch(query=sparse, using="bm25", limit=candidates, filter=chosen))
-        found = self._client.query_points(
-            self.collection,
-            models.FusionQuery(fusion=models.Fusion.RRF),
-            prefetch=prefetch,
-            limit=limit,
-            with_vectors=["dense"],
-        )
-        length = float(np.linalg.norm(vector)) or 1.0
-        return [_passage(point, vector / length) for point in found.points]
+            del self._writing[source]
+            self._table.forget(source)
 
     def close(self) -> None:
         """Wait for what is under way; the client and the embedder belong to the caller. May be called again."""
@@ -313,46 +340,6 @@ class Documents:
         self._executor.shutdown()
 
 
-class _Source:
-    """Passages of one document: how many there are for each digest, and how many there should be."""
-
-    def __init__(self, present: dict[str, int] | None = None, total: dict[str, int] | None = None) -> None:
-        self.present = present or {}
-        self._total = total or {}
-
-    def add(self, digest: str, total: int) -> None:
-        self.present[digest] = self.present.get(digest, 0) + 1
-        self._total[digest] = total
-
-    @property
-    def digest(self) -> str:
-        """Of the content, or empty where passages are missing or left from other content."""
-        whole = len(self.present) == 1 and self.present == self._total
-        return next(iter(self.present)) if whole else ""
-
-
-def _indexed(passage: Passage) -> str:
-    """What is embedded: a passage often does not repeat what its heading says it is about."""
-    return f"{passage['heading']}\n{passage['text']}" if passage["heading"] else passage["text"]
-
-
-def _of_sources(sources: Sequence[str]) -> models.Filter:
-    from qdrant_client.http import models
-
-    return models.Filter(must=[models.FieldCondition(key="source", match=models.MatchAny(any=list(sources)))])
-
-
-def _passage(point: models.ScoredPoint, direction: NDArray[np.float32]) -> Passage:
-    payload = point.payload or {}
-    vectors: Any = point.vector or {}
-    return {
-        "id": str(point.id),
-        "text": payload["text"],
-        "source": payload["source"],
-        "heading": payload["heading"],
-        "page": payload["page"],
-        "start": payload["start"],
-        "end": payload["end"],
-        # Qdrant keeps vectors of a cosine collection at length 1.
-        "score": round(float(np.dot(np.asarray(vectors["dense"], dtype=np.float32), direction)), 6),
-    }
+def _noted(*values: str | int) -> dict[str, Any]:
+    """What is noted with each passage about its document."""
+    return {**dict(zip(_NOTED, values, strict=True)), _DOCUMENT: json.dumps(values)}

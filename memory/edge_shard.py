@@ -65,6 +65,7 @@ class ShardFolder:
         self.folder = folder
         self.name = folder.name
         self._lock = threading.RLock()
+        self._optimizing = threading.Lock()  # taken before the other one, never behind it
         self._shard: EdgeShard | None = None
         self._closed = False
         self._journal: list[UpdateOperation] | None = None
@@ -181,14 +182,24 @@ class ShardFolder:
 
         Reads and writes go on meanwhile; what is written is kept and applied again to the new shard before the swap.
 
+        Where one is under way, it is waited for, and another follows only for what was written meanwhile.
+
         Args:
             stop: Gives up, leaving the shard as it is, when this is set.
         """
+        waited = not self._optimizing.acquire(blocking=False)
+        if waited:
+            self._optimizing.acquire()
+        try:
+            if not waited or self.unindexed:
+                self._optimize(stop)
+        finally:
+            self._optimizing.release()
+
+    def _optimize(self, stop: threading.Event | None) -> None:
         new = self.folder / "shard.new"
         with self._lock, engine_errors("copy the shard", self.name):
             shard = self._open()
-            if self._journal is not None:
-                return  # one is under way
             shard.flush()
             self._journal, self._indexing, self.unindexed = [], self.unindexed, 0
             replacements = self._replacements
@@ -202,8 +213,13 @@ class ShardFolder:
                 self._stop_indexing()
                 raise
         try:
-            with engine_errors("optimise", self.name):
-                finished = optimize_copy(new, stop)
+            try:
+                with engine_errors("optimise", self.name):
+                    finished = optimize_copy(new, stop)
+            except StorageError:
+                if self._replacements == replacements:
+                    raise
+                finished = False  # the copy went when another shard took this one's place
             with self._lock, engine_errors("swap the optimised shard in", self.name):
                 if finished and not self._closed and self._replacements == replacements:
                     self._swap(new)

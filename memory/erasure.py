@@ -1,4 +1,4 @@
-"""Erase one user from mem0, down to the bytes on disk."""
+"""Erase one user from mem0, and from any embedded collection, down to the bytes on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from freehold.errors import StorageError
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-__all__ = ["erase", "finish_rewrite"]
+__all__ = ["erase", "finish_rewrite", "rewrite"]
 
 _PAGE = 1000
 
@@ -48,7 +48,7 @@ def erase(mem0: Any, owner: str, folder: Path) -> int:
         client.delete(name, points_selector=models.FilterSelector(filter=mine))
         if left := client.count(name, count_filter=mine, exact=True).count:
             raise StorageError(f"{left} points of {owner} are still in the collection {name}; call forget again.")
-        _rewrite(client, name, folder)
+        rewrite(client, name, folder)
     _erase_rows(mem0.db.connection, owner)
     return int(erased)
 
@@ -62,13 +62,21 @@ def _erase_rows(connection: Any, owner: str) -> None:
             "DELETE FROM messages WHERE instr('&' || session_scope || '&', '&user_id=' || ? || '&') > 0", (session,)
         )
     connection.execute("VACUUM")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StorageError("The history of memories is read by another program; end it, and call forget again.")
 
 
-def _rewrite(client: QdrantClient, collection: str, folder: Path) -> None:
+def rewrite(client: QdrantClient, collection: str, folder: Path | None = None) -> None:
     """Write an embedded collection anew: to a spare one, then back. Killed at any point, nothing is lost.
 
     Until the mark is set, the collection is whole and the spare is rubbish; from then on it is the other way round.
+    Nobody else may write to the collection meanwhile. Does nothing on a Qdrant server.
+
+    Args:
+        client: Whose collection.
+        collection: What was deleted from it is in its files until then.
+        folder: Where a mark is left, for `finish_rewrite`; None is the client's own.
     """
     from freehold.memory.edge_client import EdgeQdrantClient
 
@@ -77,13 +85,17 @@ def _rewrite(client: QdrantClient, collection: str, folder: Path) -> None:
     client.delete_collection(_spare(collection))
     _copy(client, collection, _spare(collection))
     client.flush()
-    _mark(folder, collection).touch()
+    _mark(folder or client.folder, collection).touch()
     finish_rewrite(client, collection, folder)
 
 
-def finish_rewrite(client: Any, collection: str, folder: Path) -> None:
+def finish_rewrite(client: QdrantClient, collection: str, folder: Path | None = None) -> None:
     """Finish a rewrite that was killed half way; does nothing where there was none, nor on a Qdrant server."""
-    spare, mark = _spare(collection), _mark(folder, collection)
+    from freehold.memory.edge_client import EdgeQdrantClient
+
+    if not isinstance(client, EdgeQdrantClient):
+        return
+    spare, mark = _spare(collection), _mark(folder or client.folder, collection)
     if mark.exists():
         if client.collection_exists(spare):
             client.delete_collection(collection)
@@ -107,7 +119,7 @@ def _copy(client: QdrantClient, source: str, target: str) -> None:
     parameters = described.config.params
     client.create_collection(target, vectors_config=parameters.vectors, sparse_vectors_config=parameters.sparse_vectors)
     for key, index in described.payload_schema.items():
-        client.create_payload_index(target, field_name=key, field_schema=index.data_type)
+        client.create_payload_index(target, field_name=key, field_schema=index.params or index.data_type)
     offset = None
     while True:
         page, offset = client.scroll(source, limit=_PAGE, offset=offset, with_payload=True, with_vectors=True)

@@ -1,40 +1,66 @@
-"""Documents from files: Markdown, text, HTML and PDF, as text with page offsets."""
+"""Documents from files, as text: found in folders, read by their format, refused with a reason."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import re
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from freehold.errors import DocumentError
+from freehold.memory.formats.docx import parse_docx
+from freehold.memory.formats.html import parse_html
+from freehold.memory.formats.languages import LANGUAGES
+from freehold.memory.formats.parsed import FormatError, Parsed
+from freehold.memory.formats.pdf import parse_pdf
+from freehold.memory.formats.plain import decode, parse_markdown
+from freehold.memory.formats.records import parse_json, parse_json_lines
+from freehold.memory.formats.tables import parse_table
 
 __all__ = ["FORMATS", "LoadedDocument", "find_documents", "load"]
 
-Format = Literal["markdown", "text", "html", "pdf"]
+Format = Literal["code", "csv", "docx", "html", "json", "jsonl", "markdown", "pdf", "text"]
 
 FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".docx": "docx",
     ".htm": "html",
     ".html": "html",
+    ".json": "json",
+    ".jsonl": "jsonl",
     ".markdown": "markdown",
     ".md": "markdown",
+    ".ndjson": "jsonl",
     ".pdf": "pdf",
     ".rst": "text",
+    ".tab": "csv",
     ".text": "text",
+    ".tsv": "csv",
     ".txt": "text",
     ".xhtml": "html",
+    **dict.fromkeys(LANGUAGES, "code"),
 }
-"""File name endings that can be read."""
+"""Format of each file name ending that can be read."""
 
 MAX_BYTES = 32 * 2**20
 """Largest file that is read; a larger one is refused, so that one file cannot take all memory."""
 
 _SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules", "site-packages", "venv"}
+_SKIPPED_NAMES = {"npm-shrinkwrap.json", "package-lock.json", "pnpm-lock.yaml"}
+_SKIPPED_ENDINGS = (".min.css", ".min.js")
+
+_BINARY: dict[str, Callable[[bytes], Parsed]] = {"docx": parse_docx, "pdf": parse_pdf}
+_TEXTUAL: dict[str, Callable[[str], Parsed]] = {
+    "csv": parse_table,
+    "html": parse_html,
+    "json": parse_json,
+    "jsonl": parse_json_lines,
+    "markdown": parse_markdown,
+}
 
 
 @dataclass(frozen=True)
@@ -44,19 +70,25 @@ class LoadedDocument:
     source: str
     """Path of the file, as it was given."""
     text: str
-    """Line ends are `\\n`. HTML has become Markdown, so that its headings survive."""
+    """Line ends are `\\n`. HTML and DOCX have become Markdown, so that their headings survive; rows and records have
+    become lines of `name: value`."""
     pages: tuple[tuple[int, int], ...] | None
     """(number from 1, offset of its first character in the text) of each page; None where the format has no pages."""
     format: Format
     digest: str
     """SHA-256 of the file's bytes, in hexadecimal."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON: `format`, `modified` (ISO 8601, UTC), and `title`, `language`, `columns` and what the front matter
+    says, where the file has them."""
+    lines: tuple[tuple[int, int], ...] | None = None
+    """(line in the file from 1, offset in the text) of each row or record of a CSV or JSON Lines file."""
 
 
 def find_documents(roots: Iterable[str | Path]) -> list[Path]:
     """Files that `load` can read, sorted: each root that is a file, and everything below each that is a folder.
 
-    Hidden files and folders, build folders and virtual environments are left out, and so are pipes, sockets and
-    devices; links to folders are not followed.
+    Hidden files and folders, build folders, virtual environments, lock files of package managers and minified code are
+    left out, and so are pipes, sockets and devices; links to folders are not followed.
 
     Raises:
         DocumentError: A root does not exist.
@@ -66,7 +98,7 @@ def find_documents(roots: Iterable[str | Path]) -> list[Path]:
         if root.is_file():
             found.add(root)
         elif not root.is_dir():
-            raise DocumentError(f"{root} does not exist. Give a file or a folder of Markdown, text, HTML or PDF files.")
+            raise DocumentError(f"{root} does not exist. Give a file, or a folder of files.")
         for folder, below, names in os.walk(root):
             here = Path(folder)
             below[:] = [
@@ -76,12 +108,18 @@ def find_documents(roots: Iterable[str | Path]) -> list[Path]:
                 and name not in _SKIPPED_FOLDERS
                 and not (here / name / "pyvenv.cfg").exists()
             ]
-            found.update(
-                here / name
-                for name in names
-                if not name.startswith(".") and Path(name).suffix.lower() in FORMATS and not _waits(here / name)
-            )
+            found.update(here / name for name in names if _wanted(name) and not _waits(here / name))
     return sorted(found)
+
+
+def _wanted(name: str) -> bool:
+    """Whether a file in a folder is a document by its name."""
+    return (
+        Path(name).suffix.lower() in FORMATS
+        and not name.startswith(".")
+        and name not in _SKIPPED_NAMES
+        and not name.endswith(_SKIPPED_ENDINGS)
+    )
 
 
 def _waits(path: Path) -> bool:
@@ -111,89 +149,40 @@ def load(path: str | Path, *, max_bytes: int = MAX_BYTES) -> LoadedDocument:
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise DocumentError(f"{path} cannot be read: {path.suffix or 'no ending'} is not one of {', '.join(FORMATS)}.")
+        raise DocumentError(
+            f"{path} cannot be read: {path.suffix or 'no ending'} is not one of the endings of Markdown, text, HTML, "
+            "PDF, DOCX, CSV, JSON and source code."
+        )
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):  # asked before it is opened: a pipe would wait
             raise DocumentError(f"{path} cannot be read: it is not a regular file. Give a file or a folder of files.")
-        if status.st_size > max_bytes:
-            raise DocumentError(
-                f"{path} cannot be read: it has {status.st_size:,} bytes, and the limit is {max_bytes:,}. Split it."
-            )
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise DocumentError(f"{path} cannot be read: {error.strerror or error}.") from error
-    pages = None
-    if kind == "pdf":
-        text, pages = _pdf(path)
-    else:
-        text = _decode(path, data)
-        if kind == "html":
-            text = _html_to_markdown(path, text)
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.strip():
+    if len(data) > max_bytes:
+        raise DocumentError(
+            f"{path} cannot be read: it has {status.st_size:,} bytes, and the limit is {max_bytes:,}. Split it."
+        )
+    try:
+        parsed = _parse(path, kind, data)
+    except FormatError as error:
+        raise DocumentError(f"{path} cannot be read: {error}") from error
+    if not parsed.text.strip():
         hint = " It may hold scanned pictures of pages." if kind == "pdf" else ""
         raise DocumentError(f"{path} cannot be read: it has no text.{hint}")
-    return LoadedDocument(str(path), text, pages, kind, hashlib.sha256(data).hexdigest())
+    language = {"language": LANGUAGES[path.suffix.lower()]} if kind == "code" else {}
+    modified = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
+    metadata = {**parsed.metadata, **language, "format": kind, "modified": modified}
+    digest = hashlib.sha256(data).hexdigest()
+    return LoadedDocument(str(path), parsed.text, parsed.pages, kind, digest, metadata, parsed.lines)
 
 
-def _decode(path: Path, data: bytes) -> str:
-    """UTF-8, UTF-16 with its mark, or the encoding that fits the text best."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    if b"\x00" in data:
-        raise DocumentError(f"{path} cannot be read: it holds binary data, not text.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        from charset_normalizer import from_bytes
-
-        best = from_bytes(data).best()
-        if best is None:
-            raise DocumentError(f"{path} cannot be read: its encoding is unknown. Save it as UTF-8.") from None
-        return str(best)
-
-
-_BLANK_LINES = re.compile(r"\n{3,}")
-
-
-def _html_to_markdown(path: Path, html: str) -> str:
-    """What a reader of the page sees, as Markdown with `#` headings."""
-    from bs4 import BeautifulSoup
-    from markdownify import MarkdownConverter
-
-    try:
-        soup = BeautifulSoup(html, "html.parser")
-        for element in soup(["script", "style", "noscript", "template", "head", "nav", "svg"]):
-            element.decompose()
-        markdown: str = MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(soup)
-    except Exception as error:  # the parser and the converter have errors of many kinds, RecursionError among them
-        raise DocumentError(
-            f"{path} cannot be read: the HTML is damaged or nested too deep ({type(error).__name__})."
-        ) from error
-    return _BLANK_LINES.sub("\n\n", markdown).strip() + "\n"
-
-
-def _pdf(path: Path) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Text of every page, and where each page starts."""
-    from pypdf import PdfReader
-    from pypdf.errors import FileNotDecryptedError
-
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it reports every oddity of a file that it reads nonetheless
-    try:
-        reader = PdfReader(path)
-        if reader.is_encrypted:
-            reader.decrypt("")  # many are locked against changes only
-        texts = [page.extract_text() for page in reader.pages]
-    except FileNotDecryptedError as error:
-        raise DocumentError(f"{path} cannot be read: the PDF is encrypted. Save a copy without a password.") from error
-    except Exception as error:  # pypdf meets damaged files with errors of many kinds, KeyError and RecursionError too
-        raise DocumentError(f"{path} cannot be read: the PDF is damaged ({type(error).__name__}: {error}).") from error
-    pages, parts, offset = [], [], 0
-    for number, text in enumerate(texts, start=1):
-        # A lone surrogate from a broken font table could not be stored as UTF-8.
-        clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8").strip() + "\n\n"
-        pages.append((number, offset))
-        parts.append(clean)
-        offset += len(clean)
-    return "".join(parts), tuple(pages)
+def _parse(path: Path, kind: Format, data: bytes) -> Parsed:
+    if kind in _BINARY:
+        return _BINARY[kind](data)
+    text = decode(data)
+    if path.suffix.lower() in (".tsv", ".tab"):
+        return parse_table(text, "\t")
+    return _TEXTUAL.get(kind, Parsed)(text)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import os
-import tempfile
-import threading
-import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from freehold.context import Context
-from freehold.errors import FreeholdError, SettingsError, StorageError
-from freehold.memory.extraction import Extractor, StatementExtractor
+from freehold.errors import SettingsError
+from freehold.memory import memory_rows as rows
+from freehold.memory.admission import Admission, Remembered, counted, tidy
+from freehold.memory.expiry import ends_at
+from freehold.memory.extraction import Extractor, StatementExtractor, propose
+from freehold.memory.keeping import keep, replace
+from freehold.memory.mem0_worker import Mem0Worker
+from freehold.memory.memory_rows import Placement
+from freehold.memory.recall import Question, Ranking, recall
+from freehold.memory.scopes import Scope, owner, visible
+from freehold.memory.vocabulary import Vocabularies
 from freehold.portal import run_sync
 from freehold.state import Memory
 
@@ -31,8 +33,7 @@ T = TypeVar("T")
 Memories: TypeAlias = list[Memory]
 """A name of its own, because inside the class `list` is the method."""
 
-_ALL = 1_000_000
-"""More memories than one user has; mem0 stops at 20 unless told."""
+_SWEEP_SECONDS = 3600.0
 
 
 class Embedder(Protocol):
@@ -51,127 +52,220 @@ class Embedder(Protocol):
 class LongTermMemory:
     """Facts about users, kept by mem0 and scoped by the run's context.
 
-    The scope is the context's tenant, user and, where it names one, agent; no caller can give filters. An agent sees
-    what it stored; a context without an agent sees everything of its user. Another user's memory is as good as missing.
+    Whose a memory is comes from the context's tenant and user; no caller can give filters. A context sees what its user
+    keeps for every run, and what is kept for its own session and its own agent. Another user's memory is as good as
+    missing, and so is one that has expired.
+
+    A new fact that contradicts an old one of the same scope takes its place, under its id; `history` has both.
 
     mem0 is imported and opened at first use, and only one thread ever calls it: mem0's own locks do not hold.
 
     Args:
         client: The workspace's Qdrant client; whoever opened it closes it, after this.
         embedder: Computes the vectors.
-        extractor: Finds the facts in a message; None keeps first-person statements word for word.
+        extractor: Finds the facts in a message; None keeps what the message states, in its own words.
         folder: Where mem0's history database lies; made where it is missing.
         collection: Collection of the client.
+        admission: Which facts are let in, and what they supersede.
+        ranking: What counts how much in a search.
 
     Raises:
         StorageError: From every method: the store failed, or is closed.
+        ScopeError: From every method with a `scope`: the context does not name the session or the agent.
 
     Example:
         >>> memory = LongTermMemory(client, embedder, None, folder)  # doctest: +SKIP
         >>> await memory.add("My name is Ada.", Context(user_id="ada"))  # doctest: +SKIP
-        [{'id': '...', 'text': 'My name is Ada', 'score': 0.0, 'created_at': '...'}]
+        [{'id': '...', 'text': 'My name is Ada', 'score': 0.0, 'created_at': '...', 'scope': 'user'}]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a workspace puts in
         self,
         client: QdrantClient,
         embedder: Embedder,
         extractor: Extractor | None,
         folder: Path,
         collection: str = "memories",
+        *,
+        admission: Admission | None = None,
+        ranking: Ranking | None = None,
     ) -> None:
-        self._client = client
         self._embedder = embedder
         self._extractor = extractor or StatementExtractor()
         self._folder = Path(folder)
-        self._collection = collection
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="freehold-memory")
-        self._closing = threading.Lock()
-        self._closed = False
-        self._mem0: Any = None
+        self._admission = admission or Admission()
+        self._ranking = ranking or Ranking()
+        self._vocabularies = Vocabularies()
+        self._swept = 0.0
+        self._worker = Mem0Worker(
+            client, self._compute, lambda: embedder.dimension, self._folder, collection, self._sweep
+        )
 
-    async def add(self, text: str, context: Context) -> Memories:
+    async def add(
+        self,
+        text: str,
+        context: Context,
+        *,
+        scope: Scope = "user",
+        expires_at: datetime | None = None,
+        ttl_seconds: float | None = None,
+    ) -> Memories:
         """Extract the facts from a user's message and store those that this user does not have yet.
+
+        Args:
+            text: The message.
+            context: Whose memories.
+            scope: Who sees them: every run of the user, those of the context's session, or those of its agent.
+            expires_at: When they are deleted; a time without a zone is UTC.
+            ttl_seconds: The same, counted from now; give one of the two.
 
         Returns:
             What was stored, with score 0; empty for questions, greetings, and facts that are known.
+
+        Raises:
+            SettingsError: The memories would have expired already, or both limits are given.
         """
-        found = (" ".join(fact.split()) for fact in await self._extractor.extract(text))
-        facts = tuple(dict.fromkeys(fact for fact in found if fact))
+        limits = {"expires_at": expires_at, "ttl_seconds": ttl_seconds}
+        return (await self.remember(text, context, scope=scope, **limits)).stored  # type: ignore[arg-type]
+
+    async def remember(  # noqa: PLR0913 - all but the first two have defaults
+        self,
+        text: str,
+        context: Context,
+        *,
+        scope: Scope = "user",
+        expires_at: datetime | None = None,
+        ttl_seconds: float | None = None,
+        answer: str = "",
+    ) -> Remembered:
+        """The same as `add`, with all that became of the message: what was refused and superseded, too.
+
+        Args:
+            text: As in `add`.
+            context: As in `add`.
+            scope: As in `add`.
+            expires_at: As in `add`.
+            ttl_seconds: As in `add`.
+            answer: What the assistant said before the message: the user's own words are kept, not quotes of these.
+        """
+        place = Placement.of(context, scope, ends_at(expires_at, ttl_seconds))
+        proposal = await propose(self._extractor, text, answer)
+        facts, refused = self._admission.clean(proposal)
         if not facts:
-            return []
-        vectors = await self._embedder.embed([*facts])
-        return await self._run(lambda mem0: self._add(mem0, facts, vectors, context))
+            return counted(Remembered(refused=refused))
+        vectors = await self._embedder.embed(facts)
+
+        def work(mem0: Any) -> Remembered:
+            if time.monotonic() - self._swept > _SWEEP_SECONDS:
+                self._sweep(mem0)
+            return keep(mem0, facts, vectors, place, refused, self._admission)
+
+        return counted(await self._run(work))
 
     async def search(self, query: str, context: Context, limit: int = 5, threshold: float | None = None) -> Memories:
         """The user's memories that fit a question best, best first.
 
-        mem0 orders by cosine and BM25 together; the score given is the cosine alone.
+        The order is that of the `ranking`: meaning, words, what was said around a memory, and its age. The score is the
+        cosine alone.
 
         Args:
             query: The question; an empty one finds nothing.
             context: Whose memories.
             limit: Most memories.
-            threshold: Least cosine, 0 to 1; None is 0.
+            threshold: Least cosine, 0 to 1; None, and 0, is no limit.
 
         Raises:
             SettingsError: The limit or the threshold cannot be used.
         """
         if limit < 1 or not 0 <= (threshold or 0) <= 1:
             raise SettingsError(f"limit={limit} and threshold={threshold}: give at least 1, and 0 to 1 or None.")
-        query = query.strip()
+        query = tidy(query)
         if not query:
             return []
-        vectors = await self._embedder.embed([query])
+        known = await self._run(lambda mem0: self._vocabularies.of(mem0, context))
+        texts = list(dict.fromkeys([query, known.distinctive(query)]))
+        vectors = await self._embedder.embed(texts)
+        question = Question(vectors[0], known.rarity(query), vectors[1] if len(texts) > 1 else None)
+        return await self._run(
+            lambda mem0: recall(mem0, question, visible(context), limit, threshold or -1.0, self._ranking)
+        )
+
+    async def list(self, context: Context, *, everything: bool = False) -> Memories:
+        """The memories that a context sees, oldest first, with score 0.
+
+        Args:
+            context: Whose memories.
+            everything: Those of every session and agent of the user too: for the owner's own look at all of it.
+        """
 
         def work(mem0: Any) -> Memories:
-            mem0.embedding_model.prepare([query], vectors)
-            found = mem0.search(query, top_k=limit, filters=_scope(context), threshold=threshold or 0.0, explain=True)
-            return [_memory(row, row["score_details"]["semantic_score"]) for row in found["results"]]
-
-        return await self._run(work)
-
-    async def list(self, context: Context) -> Memories:
-        """Every memory of the user, oldest first, with score 0."""
-
-        def work(mem0: Any) -> Memories:
-            rows = mem0.get_all(filters=_scope(context), top_k=_ALL)["results"]
-            return sorted((_memory(row) for row in rows), key=lambda memory: (memory["created_at"], memory["id"]))
+            points = rows.listed(mem0, context, everything=everything)
+            return [rows.memory_of(point.id, point.payload) for point in points]
 
         return await self._run(work)
 
     async def get(self, id: str, context: Context) -> Memory | None:  # noqa: A002 - the state's word for it
-        """One memory of the user, or None where the user has none with this id."""
+        """One memory that the context sees, or None where there is none with this id."""
 
         def work(mem0: Any) -> Memory | None:
-            row = _owned(mem0, id, context)
-            return _memory(row) if row else None
+            point = rows.owned(mem0, id, context)
+            return rows.memory_of(point.id, point.payload) if point is not None else None
+
+        return await self._run(work)
+
+    async def update(self, id: str, text: str, context: Context) -> Memory | None:  # noqa: A002 - as above
+        """Replace the text of a memory by what its owner says it should be; the history keeps the old one.
+
+        Returns:
+            The memory as it is now; None where the context sees none with this id.
+
+        Raises:
+            SettingsError: The text is empty or too long for a memory.
+        """
+        new = self._admission.checked(text)
+        vectors = await self._embedder.embed([new])
+
+        def work(mem0: Any) -> Memory | None:
+            point = rows.owned(mem0, id, context)
+            if point is None:
+                return None
+            mem0.embedding_model.prepare([new], vectors)
+            replace(mem0, str(point.id), new)
+            point = rows.owned(mem0, id, context)
+            return rows.memory_of(point.id, point.payload)
+
+        return await self._run(work)
+
+    async def history(self, id: str, context: Context) -> Sequence[dict[str, Any]]:  # noqa: A002 - as above
+        """What a memory said and since when, oldest first: `old`, `new`, `event` (`ADD`, `UPDATE`), `at` (ISO 8601).
+
+        Returns:
+            Nothing where the context sees no memory with this id.
+        """
+
+        def work(mem0: Any) -> Sequence[dict[str, Any]]:
+            point = rows.owned(mem0, id, context)
+            return rows.history(mem0, point) if point is not None else []
 
         return await self._run(work)
 
     async def delete(self, id: str, context: Context) -> bool:  # noqa: A002 - as above
-        """Delete one memory of the user and its text in the history; its bytes stay in Qdrant's files until `forget`.
+        """Delete a memory that the context sees, and its texts; their bytes stay in Qdrant's files until `forget`.
 
         Returns:
-            False where the user has no memory with this id.
+            False where the context sees no memory with this id.
         """
 
         def work(mem0: Any) -> bool:
-            row = _owned(mem0, id, context)
-            if row is None:
-                return False
-            mem0.delete(row["id"])
-            # That somebody had a memory here stays known until they are forgotten; what it said does not.
-            with mem0.db.connection as connection:
-                connection.execute(
-                    "UPDATE history SET old_memory = NULL, new_memory = NULL WHERE memory_id = ?", (row["id"],)
-                )
-            return True
+            point = rows.owned(mem0, id, context)
+            if point is not None:
+                rows.delete(mem0, str(point.id))
+            return point is not None
 
         return await self._run(work)
 
     async def forget(self, context: Context) -> int:
-        """Erase everything of the user, whichever agent stored it: vectors, entities, history, messages, their bytes.
+        """Erase everything of the user, of every scope: vectors, entities, history, messages, their bytes.
 
         Returns:
             How many memories were erased.
@@ -180,132 +274,56 @@ class LongTermMemory:
 
         def work(mem0: Any) -> int:
             try:
-                return erase(mem0, _owner(context), self._folder)
+                return erase(mem0, owner(context), self._folder)
             except BaseException:
-                self._close_mem0()  # opening it again finishes what was begun
+                self._worker.reset()  # opening it again finishes what was begun
                 raise
 
         return await self._run(work)
 
-    def close(self) -> None:
-        """Finish what is under way and close mem0's database; the client stays open. May be called again."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            closing = self._executor.submit(self._close_mem0)
-        closing.result()
-        self._executor.shutdown()
+    async def export(self, context: Context) -> Sequence[dict[str, Any]]:
+        """Everything of the user, of every scope, as plain JSON for `restore`: oldest first, without ids.
 
-    def _close_mem0(self) -> None:
-        if self._mem0 is not None:
-            self._mem0.close()
-            self._mem0 = None
+        Each entry has `text`, `created_at`, `updated_at`, `expires_at`, `scope`, `session_id`, `agent_id`, `history`.
+        """
+        from freehold.memory.portable import exported
 
-    async def _run(self, work: Callable[[Any], T]) -> T:
-        with self._closing:
-            if self._closed:
-                raise StorageError(f"The long-term memory in {self._folder} is closed; open the workspace again.")
-            future = self._executor.submit(self._guarded, work)
-        return await asyncio.wrap_future(future)
+        return await self._run(lambda mem0: exported(mem0, rows.listed(mem0, context, everything=True)))
 
-    def _guarded(self, work: Callable[[Any], T]) -> T:
-        try:
-            if self._mem0 is None:
-                self._mem0 = self._open()
-            return work(self._mem0)
-        except FreeholdError:
-            raise
-        except Exception as error:
-            raise StorageError(
-                f"The long-term memory in {self._folder} failed: {type(error).__name__}: {error}. "
-                "Check the disk's space and rights."
-            ) from error
+    async def restore(self, entries: Sequence[Mapping[str, Any]], context: Context) -> Memories:
+        """Store what `export` gave, as memories of this context's user, whoever's they were.
 
-    def _open(self) -> Any:
-        from freehold.memory.erasure import finish_rewrite
+        Entries need a `text`; all else may be missing. Ids, users and tenants in an entry mean nothing. What the user
+        has already, and what has expired, is left out. Either all entries can be read, or none is stored.
 
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with _mem0_directory(self._folder):
-            from freehold.memory.mem0_parts import build_mem0
-        for name in (self._collection, f"{self._collection}_entities"):
-            finish_rewrite(self._client, name, self._folder)
-        return build_mem0(
-            self._client, self._compute, self._embedder.dimension, self._collection, self._folder / "history.db"
-        )
+        Returns:
+            What was stored.
 
-    def _compute(self, text: str) -> np.ndarray[Any, Any]:
-        rows = run_sync(self._embedder.embed([text]))
-        return rows[0]  # type: ignore[no-any-return]
+        Raises:
+            MemoryEntryError: An entry cannot be read; the error says which and why.
+        """
+        from freehold.memory.portable import Entry, restored
 
-    def _add(self, mem0: Any, facts: tuple[str, ...], vectors: np.ndarray[Any, Any], context: Context) -> Memories:
-        mem0.embedding_model.prepare(facts, vectors)
-        owner = _owner(context)
+        read = [Entry.read(entry, context, number) for number, entry in enumerate(entries, 1)]
+        kept = [entry for entry in read if not entry.is_expired]
         stored: Memories = []
-        for fact in facts:
-            mark = _fingerprint(fact)
-            if mem0.get_all(filters={**_scope(context), "fingerprint": mark}, top_k=1)["results"]:
-                continue
-            now = datetime.now(UTC).isoformat()
-            # The name becomes the history's `actor_id`: without it, nothing there says whose text a row holds.
-            result = mem0.add(
-                [{"role": "user", "content": fact, "name": owner}],
-                user_id=owner,
-                agent_id=context.agent_id,
-                metadata={"fingerprint": mark, "created_at": now},
-                infer=False,
-            )
-            stored += [Memory(id=row["id"], text=row["memory"], score=0.0, created_at=now) for row in result["results"]]
+        for first in range(0, len(kept), 64):
+            batch = kept[first : first + 64]
+            vectors = await self._embedder.embed([entry.text for entry in batch])
+            stored += await self._run(lambda mem0, batch=batch, vectors=vectors: restored(mem0, batch, vectors))  # type: ignore[misc]
         return stored
 
+    def close(self) -> None:
+        """Finish what is under way and close mem0's database; the client stays open. May be called again."""
+        self._worker.close()
 
-def _owner(context: Context) -> str:
-    """Tenant and user in one id. Ids cannot hold a slash, so this cannot be another pair, nor mem0's wildcard `*`."""
-    return f"{context.tenant}/{context.user_id}"
+    async def _run(self, work: Callable[[Any], T]) -> T:
+        return await self._worker.run(work)
 
+    def _sweep(self, mem0: Any) -> None:
+        rows.delete_expired(mem0)
+        self._swept = time.monotonic()
 
-def _scope(context: Context) -> dict[str, str]:
-    scope = {"user_id": _owner(context)}
-    if context.agent_id is not None:
-        scope["agent_id"] = context.agent_id
-    return scope
-
-
-def _fingerprint(fact: str) -> str:
-    """The same for facts that differ in case or in the last full stop only."""
-    return hashlib.sha256(fact.casefold().rstrip(".! ").encode()).hexdigest()
-
-
-def _owned(mem0: Any, memory_id: str, context: Context) -> dict[str, Any] | None:
-    """mem0's row for an id, if it lies in the scope: mem0's own by-id calls ask nobody whose it is."""
-    try:
-        row: dict[str, Any] | None = mem0.get(str(uuid.UUID(memory_id)))
-    except ValueError:
-        return None
-    if row is None or any(row.get(key) != value for key, value in _scope(context).items()):
-        return None
-    return row
-
-
-def _memory(row: dict[str, Any], score: float = 0.0) -> Memory:
-    return Memory(
-        id=str(row["id"]),
-        text=row["memory"],
-        score=min(max(float(score), 0.0), 1.0),
-        created_at=row["created_at"] or "",
-    )
-
-
-@contextmanager
-def _mem0_directory(folder: Path) -> Iterator[None]:
-    """Give mem0's first import a folder that is gone afterwards: it writes an identifier there, for its telemetry."""
-    before = os.environ.get("MEM0_DIR")
-    with tempfile.TemporaryDirectory(dir=folder) as passing:
-        os.environ["MEM0_DIR"] = passing
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["MEM0_DIR"]
-            else:
-                os.environ["MEM0_DIR"] = before
+    def _compute(self, text: str) -> np.ndarray[Any, Any]:
+        found: np.ndarray[Any, Any] = run_sync(self._embedder.embed([text]))
+        return found[0]  # type: ignore[no-any-return]

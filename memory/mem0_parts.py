@@ -31,6 +31,12 @@ __all__ = ["PreparedEmbeddings", "RefusingModel", "ScopedQdrant", "build_mem0"]
 
 _PROVIDER = "freehold"
 _PAGE = 256
+_INDEXES = {
+    **dict.fromkeys(("user_id", "audience", "fingerprint", "attribute", "session", "follows"), "keyword"),
+    "expires_at": "float",
+    "created_at": "datetime",
+}
+"""What filters ask for; whatever else lies in a payload is only read."""
 
 Points: TypeAlias = list[Any]
 """A name of its own, because inside the class `list` is the method."""
@@ -70,8 +76,29 @@ class ScopedQdrant(Qdrant):  # type: ignore[misc]
         return self._bm25_encoder
 
     def _create_filter_indexes(self) -> None:
-        for field in ("user_id", "agent_id", "fingerprint"):
-            self.client.create_payload_index(self.collection_name, field_name=field, field_schema="keyword")
+        indexed = self.client.get_collection(self.collection_name).payload_schema
+        if "audience" not in indexed:
+            self._mark_audiences()
+        for field, schema in _INDEXES.items():
+            if field not in indexed:
+                self.client.create_payload_index(self.collection_name, field_name=field, field_schema=schema)
+
+    def _mark_audiences(self) -> None:
+        """Mark what was stored before memories had an audience: an agent's memories were seen by that agent."""
+        from qdrant_client import models
+
+        empty = models.IsEmptyCondition(is_empty=models.PayloadField(key="audience"))
+        unmarked = models.Filter(must=[empty])
+        keys = ["user_id", "agent_id"]
+        while page := self.client.scroll(self.collection_name, scroll_filter=unmarked, limit=_PAGE, with_payload=keys)[
+            0
+        ]:
+            marks: dict[str, Points] = {}
+            for point in page:
+                owner, agent = (point.payload or {}).get("user_id"), (point.payload or {}).get("agent_id")
+                marks.setdefault(f"{owner} agent:{agent}" if agent else str(owner), []).append(point.id)
+            for mark, ids in marks.items():
+                self.client.set_payload(self.collection_name, payload={"audience": mark}, points=ids)
 
     def list(self, filters: dict[str, Any] | None = None, top_k: int = 100) -> tuple[Points, None]:
         """Up to `top_k` points, read page by page."""

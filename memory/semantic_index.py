@@ -75,7 +75,7 @@ class SemanticIndex:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="freehold-questions")
         self._ready = False  # belongs to the executor's thread
 
-    async def add(
+    async def add(  # noqa: PLR0913 - what the cache knows of a question
         self,
         key: str,
         question: str,
@@ -83,6 +83,7 @@ class SemanticIndex:
         vector: Sequence[float] | None = None,
         *,
         ttl_seconds: float | None = None,
+        owner: str = "",
     ) -> None:
         """Put a question under the key of its answer, over an earlier one of the same key.
 
@@ -92,11 +93,12 @@ class SemanticIndex:
             scope: Only questions of the same scope are compared.
             vector: The question's vector, where it is known already.
             ttl_seconds: How long the question is kept, as long as its answer; None is until it is pushed out.
+            owner: Whose question it is, for `forget`; nothing else depends on it.
         """
         # Half of a surrogate pair has no UTF-8 form, and the engine takes nothing else.
         text = question.encode("utf-8", "replace").decode()
         point = list(vector) if vector is not None else await self._vector(text)
-        await self._run(lambda: self._add(key, text, scope, point, ttl_seconds))
+        await self._run(lambda: self._add(key, text, scope, point, ttl_seconds, owner))
 
     async def nearest(self, question: str, scope: str, limit: int = 1) -> list[tuple[str, str, float]]:
         """The nearest questions of the scope, best first: key, question, cosine similarity."""
@@ -106,6 +108,14 @@ class SemanticIndex:
     async def remove(self, key: str) -> None:
         """Forget the question under this key, where there is one."""
         await self._run(lambda: self._remove(key))
+
+    async def forget(self, owner: str) -> None:
+        """Erase the questions of an owner, and those of an earlier version, which say of none whose they are.
+
+        The embedded Qdrant keeps what was deleted in its files; so the collection is written anew, also where nothing
+        of the owner was found. Killed half way, this costs nobody a question, and the next opening finishes it.
+        """
+        await self._run(lambda: self._forget(owner))
 
     async def clear(self) -> None:
         """Forget every question of every scope."""
@@ -148,6 +158,9 @@ class SemanticIndex:
     def _open(self) -> None:
         from qdrant_client import models
 
+        from freehold.memory.erasure import finish_rewrite
+
+        finish_rewrite(self._client, self.collection)
         if self._client.collection_exists(self.collection):
             vectors: Any = self._client.get_collection(self.collection).config.params.vectors
             if getattr(vectors, "size", None) != self._embedder.dimension:
@@ -160,18 +173,22 @@ class SemanticIndex:
         indexed = self._client.get_collection(self.collection).payload_schema
         for field, schema in (
             ("scope", models.PayloadSchemaType.KEYWORD),
+            ("owner", models.PayloadSchemaType.KEYWORD),
             ("expires_at", models.PayloadSchemaType.FLOAT),
         ):
             if field not in indexed:
                 self._client.create_payload_index(self.collection, field, schema)
         self._remove_expired()
 
-    def _add(self, key: str, question: str, scope: str, vector: list[float], ttl_seconds: float | None) -> None:
+    def _add(  # noqa: PLR0913, PLR0917 - what `add` was given
+        self, key: str, question: str, scope: str, vector: list[float], ttl_seconds: float | None, owner: str
+    ) -> None:
         from qdrant_client import models
 
         self._remove_expired()
         kept_for = _LONGEST if ttl_seconds is None else min(ttl_seconds, _LONGEST)
-        payload = {"key": key, "question": question, "scope": scope, "expires_at": time.time() + kept_for}
+        ends = time.time() + kept_for
+        payload = {"key": key, "question": question, "scope": scope, "owner": owner, "expires_at": ends}
         point = models.PointStruct(id=_point_id(key), vector=vector, payload=payload)
         self._client.upsert(self.collection, points=[point])
         excess = self._client.count(self.collection).count - self.max_questions
@@ -216,6 +233,17 @@ class SemanticIndex:
         from qdrant_client import models
 
         self._client.delete(self.collection, points_selector=models.PointIdsList(points=[_point_id(key)]))
+
+    def _forget(self, owner: str) -> None:
+        from qdrant_client import models
+
+        from freehold.memory.erasure import rewrite
+
+        theirs = models.FieldCondition(key="owner", match=models.MatchValue(value=owner))
+        nobodys = models.IsEmptyCondition(is_empty=models.PayloadField(key="owner"))
+        self._client.delete(self.collection, models.Filter(should=[theirs, nobodys]))
+        self._ready = False  # opening it again finishes a rewrite that fails
+        rewrite(self._client, self.collection)
 
     def _clear(self) -> None:
         self._client.delete_collection(self.collection)

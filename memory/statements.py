@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["clauses", "is_about_writer", "is_question", "mentions_writer", "statements", "supports"]
+__all__ = [
+    "clauses",
+    "is_about_writer",
+    "is_question",
+    "mentions_writer",
+    "questions",
+    "says_something",
+    "statements",
+    "supports",
+]
 
 _LONGEST_MESSAGE = 4000
 """Characters of a message that are looked at; facts about people come early, pasted logs do not matter."""
@@ -47,6 +56,27 @@ _PASSING = re.compile(
     r"|i'm\s+(?:wondering|asking|looking for|sorry|not sure)\b",
     re.IGNORECASE,
 )
+_REQUEST = re.compile(
+    r"(?:please|let's|let us|do not|don't|add|answer|book|buy|calculate|call|cancel|change|check|compare|compute"
+    r"|continue|convert|correct|create|define|delete|describe|draft|draw|explain|find|fix|forget|generate|give|go|help|ignore"
+    r"|improve|list|look|make|open|order|plan|play|print|proofread|read|recommend|remind|remove|repeat|rewrite|run|say"
+    r"|schedule|search|send|set|shorten|show|start|stop|suggest|summari[sz]e|tell|test|translate|try|turn|update|use"
+    r"|write)\b(?!\s+(?:is|are|was|were|has)\b)",
+    re.IGNORECASE,
+)
+_SMALL_TALK = re.compile(
+    r"(?:thanks?|thank you|great|nice|cool|perfect|awesome|wow|good (?:morning|afternoon|evening|night|day|job|idea|one"
+    r"|point)|bye|goodbye|see you|cheers|welcome|sorry|never ?mind|that(?:'s| is| was) (?:great|nice|cool|good|right"
+    r"|wrong|all|it)|that helps|sounds good|got it|of course|sure|you(?:'re| are)?)\b",
+    re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"\b(?:is|isn't|are|aren't|was|wasn't|were|be|been|has|hasn't|have|had|will|won't|would|can|can't|could|must|should"
+    r"|shall|may|might|do|does|doesn't|did|didn't|[a-z]{3,}ed|lives?|works?|likes?|loves?|hates?|wants?|needs?|goes|comes"
+    r"|makes|takes|costs|opens|closes|starts|ends|begins|means|says|stands|lies|hangs|belongs|keeps|holds|uses|eats|drinks"
+    r"|plays|went|came|made|took|got|said|told|bought|sold|lost|found|met|broke|left)\b|\w's\s",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"\w+")
 _NEGATION = re.compile(
     r"\b(?:not|never|no|cannot|without|hardly|stopped|quit|hate|hates|dislike|dislikes)\b|n't\b", re.IGNORECASE
@@ -87,6 +117,32 @@ def statements(message: str) -> list[str]:
     text = message[:_LONGEST_MESSAGE].replace("\u2019", "'")
     found = (sentence.strip() for sentence in _SENTENCE.findall(text))
     return [sentence for sentence in found if _WORD.search(sentence) and not is_question(sentence)]
+
+
+def questions(message: str) -> int:
+    """How many of a message's sentences ask.
+
+    Example:
+        >>> questions("I like tea. Do you? What is your name?")
+        2
+    """
+    text = message[:_LONGEST_MESSAGE].replace("\u2019", "'")
+    return sum(bool(_WORD.search(sentence)) and is_question(sentence.strip()) for sentence in _SENTENCE.findall(text))
+
+
+def says_something(sentence: str) -> bool:
+    """Whether a sentence that is no question states something, about whatever: no request, no thanks, no keywords.
+
+    Example:
+        >>> says_something("The boiler code is 4711"), says_something("boiler code"), says_something("Show the code")
+        (True, False, False)
+    """
+    text = _without_lead(sentence)
+    if asked := _REMEMBER.match(text):
+        return len(_WORD.findall(text[asked.end() :])) > 1
+    if _REQUEST.match(text) or _SMALL_TALK.match(text) or _PASSING.match(text):
+        return False
+    return len(_WORD.findall(text)) > 2 and bool(_VERB.search(text) or text.rstrip().endswith((".", "!")))
 
 
 def is_question(sentence: str) -> bool:

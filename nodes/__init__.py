@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from freehold.nodes.begin_turn import BeginTurn
     from freehold.nodes.check_input import CheckInput
     from freehold.nodes.check_output import CheckOutput
+    from freehold.nodes.compress_context import CompressContext
     from freehold.nodes.generate import Generate, Prompts
+    from freehold.nodes.grade_passages import GradePassages
     from freehold.nodes.lookup_cache import LookupCache
     from freehold.nodes.node import Node
     from freehold.nodes.recall_memory import RecallMemory
@@ -24,7 +26,9 @@ __all__ = [
     "BeginTurn",
     "CheckInput",
     "CheckOutput",
+    "CompressContext",
     "Generate",
+    "GradePassages",
     "LookupCache",
     "Node",
     "Prompts",
@@ -42,7 +46,9 @@ __getattr__, __dir__ = lazy_exports(
         "BeginTurn": "freehold.nodes.begin_turn",
         "CheckInput": "freehold.nodes.check_input",
         "CheckOutput": "freehold.nodes.check_output",
+        "CompressContext": "freehold.nodes.compress_context",
         "Generate": "freehold.nodes.generate",
+        "GradePassages": "freehold.nodes.grade_passages",
         "LookupCache": "freehold.nodes.lookup_cache",
         "Node": "freehold.nodes.node",
         "Prompts": "freehold.nodes.generate",

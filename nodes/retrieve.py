@@ -14,6 +14,8 @@ from langgraph.runtime import Runtime
 
 from freehold import metrics
 from freehold.context import Context
+from freehold.errors import UserError
+from freehold.memory.search_filter import Where, matches
 from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.state import Passage
 
@@ -24,10 +26,15 @@ __all__ = ["Retrieve"]
 class Retrieve(Node):
     """Find passages for the newest message with any LangChain retriever.
 
-    Reads `question` (or `messages`); writes `passages`, best first, and `decisions`. A document's metadata gives
-    `source`, `heading`, `page`, `start`, `end`, `id` and `score` where the retriever has them; a document without a
-    score is kept whatever the threshold. The decision is `found`, `nothing`, or `error`: a retriever that is down
-    finds nothing, and the run goes on.
+    Reads `question` (or `messages`) and `where`; writes `passages`, best first, and `decisions`. A document's metadata
+    gives `source`, `heading`, `page`, `start`, `end`, `id` and `score` where the retriever has them; a document without
+    a score is kept whatever the threshold, and one that a reranker judged is held against `rerank_threshold` alone.
+
+    A run narrows the search by the state's `where`: conditions as `Documents.search` takes them, plain JSON. They hold
+    beside those of this node and of the retriever, so a run never sees what the graph's author left out. A
+    `DocumentRetriever` gets them for its search; of any other retriever's documents those that meet them are kept.
+
+    The decision is `found`, `nothing`, or `error`: a retriever that is down finds nothing, and the run goes on.
     """
 
     retriever: BaseRetriever
@@ -35,12 +42,23 @@ class Retrieve(Node):
     """Most passages."""
     threshold: float = 0.25
     """Least score of a passage, in the retriever's unit: for Freehold's own the cosine similarity."""
+    rerank_threshold: float = 0.1
+    """Least score of a passage that a reranker judged, 0 to 1."""
+    where: Where | None = None
+    """Only passages that meet these conditions."""
+
+    def __post_init__(self) -> None:
+        """Refuse conditions that cannot be used, before a run meets them."""
+        if self.where is not None:
+            matches(self.where, {})
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
         """Retrieve, drop what scores too low, keep the retriever's order."""
         started = time.perf_counter()
         try:
-            documents = await self.retriever.ainvoke(newest_user_text(state))
+            documents = await self._documents(newest_user_text(state), state.get("where"))
+        except UserError as error:  # a condition that the run asks for, and that there is not
+            return self._update([], "error", str(error))
         except Exception as error:  # noqa: BLE001 - a retriever that is down costs passages, not the run
             return self._update([], "error", report_failure(self.node, error))
         finally:
@@ -49,27 +67,52 @@ class Retrieve(Node):
         kept = [
             passage
             for passage, document in zip(passages, documents, strict=False)
-            if "score" not in document.metadata or passage["score"] >= self.threshold
+            if "score" not in document.metadata or self._reaches(passage)
         ]
         if not kept:
             return self._update([], "nothing", f"None of {len(passages)} passages is near enough.", passages)
         return self._update(kept, "found", f"{len(kept)} of {len(passages)} passages are near enough.")
 
+    async def _documents(self, query: str, narrowed: Any) -> list[Document]:
+        """What the retriever finds, within the node's conditions and the run's."""
+        conditions = [where for where in (self.where, narrowed) if where is not None]
+        if not conditions:
+            return await self.retriever.ainvoke(query)
+        for where in conditions:
+            matches(where, {})  # a mistake is told before anything is searched
+        options: dict[str, Any] = {"where": conditions} if "where" in type(self.retriever).model_fields else {}
+        documents = await self.retriever.ainvoke(query, **options)
+        return [one for one in documents if all(matches(where, _payload(one)) for where in conditions)]
+
+    def _reaches(self, passage: Passage) -> bool:
+        if "rerank_score" in passage:
+            return passage["rerank_score"] >= self.rerank_threshold
+        return passage["score"] >= self.threshold
+
     def _update(
         self, kept: list[Passage], decision: str, reason: str, measured: list[Passage] | None = None
     ) -> dict[str, Any]:
-        score = max((passage["score"] for passage in measured or kept), default=None)
+        shown = measured or kept
+        judged = [passage["rerank_score"] for passage in shown if "rerank_score" in passage]
+        score = max(judged or [passage["score"] for passage in shown], default=None)
+        threshold = self.rerank_threshold if judged else self.threshold
         return {
             "passages": kept,
-            "decisions": [{"decision": decision, "reason": reason, "score": score, "threshold": self.threshold}],
+            "decisions": [{"decision": decision, "reason": reason, "score": score, "threshold": threshold}],
         }
+
+
+def _payload(document: Document) -> Mapping[str, Any]:
+    """What conditions are held against; most retrievers have no metadata within the metadata."""
+    given = document.metadata
+    return given if isinstance(given.get("metadata"), Mapping) else {**given, "metadata": given}
 
 
 def _passage(document: Document) -> Passage:
     """The document as a passage; what its metadata lacks is filled in."""
     given = document.metadata
     text = document.page_content
-    return {
+    passage: Passage = {
         "id": str(given.get("id") or document.id or hashlib.sha256(text.encode()).hexdigest()[:16]),
         "text": text,
         "source": str(given.get("source", "")),
@@ -79,3 +122,12 @@ def _passage(document: Document) -> Passage:
         "end": int(given.get("end", len(text))),
         "score": float(given.get("score", 0.0)),
     }
+    if isinstance(given.get("index"), int):
+        passage["index"] = given["index"]
+    if isinstance(given.get("section"), int):
+        passage["section"] = given["section"]
+    if isinstance(given.get("metadata"), Mapping):
+        passage["metadata"] = dict(given["metadata"])
+    if given.get("rerank_score") is not None:
+        passage["rerank_score"] = float(given["rerank_score"])
+    return passage

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from langchain_core.messages import convert_to_messages
 from langgraph.runtime import Runtime
 
 from freehold.context import Context
-from freehold.nodes.node import Node, newest_user_text, report_failure
+from freehold.errors import SettingsError
+from freehold.nodes.node import Node, report_failure
 from freehold.state import Memory
+
+if TYPE_CHECKING:
+    from freehold.memory.admission import Remembered
 
 __all__ = ["MemoryStorage", "SaveMemory"]
 
 
 class MemoryStorage(Protocol):
-    """Anything that can keep what a message says about its user."""
+    """Anything that can keep what a message says about its user.
+
+    One that also has `async remember(text, context, *, scope, ttl_seconds, answer)`, as `LongTermMemory` has, is told
+    the scope and what the assistant said before, and says what was refused and superseded.
+    """
 
     async def add(self, text: str, context: Context) -> list[Memory]:
         """Keep the message's facts; returns those that are new."""
@@ -25,22 +35,89 @@ class MemoryStorage(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SaveMemory(Node):
-    """Keep what the newest message says about the user.
+    """Keep what the user's messages say about the user.
 
-    Reads `question` (or `messages`); writes `decisions`. What is kept comes from the user's message alone, never from
-    the answer, and belongs to the scope of the run. The decision is `saved`, `nothing`, or `error`: a memory that is
-    down keeps nothing, and the answer stands.
+    Reads `messages`, `question`, `remembered`; writes `remembered`, `decisions`. What is kept comes from the user's
+    messages alone, never from an answer, and belongs to the user of the run. The decision is `saved`, `nothing`, or
+    `error`: a memory that is down keeps nothing, and the answer stands.
+
+    It stands last in a graph, so that the answer has streamed before it runs. `remembered` says how many of the
+    thread's messages were considered: where a run was killed before it was done, or the memory was down, the next turn
+    considers those messages too, and `invoke(None, config)` goes on with the run itself. Facts that are there already
+    are not stored twice.
     """
 
     memory: MemoryStorage
+    scope: Literal["user", "session", "agent"] = "user"
+    """Who sees what is kept: every run of the user, those of the context's session, or those of its agent."""
+    ttl_seconds: float | None = None
+    """How long it is kept; None is until it is forgotten."""
+    catch_up: int = 20
+    """Most messages that are considered in one turn, the newest ones."""
+
+    def __post_init__(self) -> None:
+        if self.catch_up < 1 or (self.ttl_seconds is not None and not self.ttl_seconds > 0):
+            raise SettingsError(
+                f"catch_up={self.catch_up} and ttl_seconds={self.ttl_seconds}: give at least 1, and seconds or None."
+            )
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
-        """Keep the facts, say how many."""
-        try:
-            saved = await self.memory.add(newest_user_text(state), runtime.context)
-        except Exception as error:  # noqa: BLE001 - a memory that is down costs memories, not the answer
-            return {"decisions": [{"decision": "error", "reason": report_failure(self.node, error)}]}
-        if not saved:
-            return {"decisions": [{"decision": "nothing", "reason": "The message says nothing new about the user."}]}
-        facts = [memory["text"] for memory in saved]
-        return {"decisions": [{"decision": "saved", "reason": f"{len(facts)} new facts.", "details": {"facts": facts}}]}
+        """Keep the facts of every message that was not considered yet, and say how many."""
+        facts: list[str] = []
+        superseded: list[str] = []
+        refused: Counter[str] = Counter()
+        for place, text, answer in _unsaved(state)[-self.catch_up :]:
+            try:
+                done = await self._remember(text, runtime.context, answer)
+            except Exception as error:  # noqa: BLE001 - a memory that is down costs memories, not the answer
+                # The next turn begins with this message.
+                return {
+                    "decisions": [{"decision": "error", "reason": report_failure(self.node, error)}],
+                    "remembered": place,
+                }
+            if isinstance(done, list):
+                facts += [memory["text"] for memory in done]
+                continue
+            facts += [memory["text"] for memory in done.stored]
+            superseded += done.superseded
+            refused.update(done.refused)
+        details = {"facts": facts, "superseded": superseded, "refused": dict(refused)}
+        reason = f"{len(facts)} new fact{'s' * (len(facts) != 1)}."
+        return {
+            "decisions": [
+                {
+                    "decision": "saved" if facts else "nothing",
+                    "reason": reason if facts else "The message says nothing new about the user.",
+                    "details": {key: value for key, value in details.items() if value},
+                }
+            ],
+            "remembered": len(state.get("messages", [])),
+        }
+
+    async def _remember(self, text: str, context: Context, answer: str) -> Remembered | list[Memory]:
+        remember = getattr(self.memory, "remember", None)
+        if remember is None:
+            return await self.memory.add(text, context)
+        done: Remembered = await remember(text, context, scope=self.scope, ttl_seconds=self.ttl_seconds, answer=answer)
+        return done
+
+
+def _unsaved(state: Mapping[str, Any]) -> list[tuple[int, str, str]]:
+    """Place, text, and the answer before it, of the user's messages that were not considered yet, oldest first."""
+    messages = convert_to_messages(state.get("messages", []))
+    places = [place for place, message in enumerate(messages) if message.type == "human"]
+    question = state.get("question")
+    if not places:
+        return [(0, question, "")] if isinstance(question, str) else []
+    first = state.get("remembered")
+    # Without a count, what stands before the newest message may have been considered long ago.
+    first = places[-1] if first is None else min(first, places[-1])
+    found = []
+    answer = ""
+    for place, message in enumerate(messages):
+        if message.type == "ai":
+            answer = str(message.text)
+        elif message.type == "human" and place >= first:
+            newest = place == places[-1] and isinstance(question, str)
+            found.append((place, str(question) if newest else str(message.text), answer))
+    return [entry for entry in found if entry[1].strip() and entry[1] != "(refused)"]

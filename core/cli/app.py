@@ -13,8 +13,10 @@ from freehold.cli.chat import chat
 from freehold.cli.demo import demo
 from freehold.cli.doctor import doctor
 from freehold.cli.ingest import ingest
+from freehold.cli.memory import memory
 from freehold.cli.models import models
 from freehold.cli.render import complain
+from freehold.cli.search import search
 from freehold.cli.serve import serve
 from freehold.errors import FreeholdError, UserError
 
@@ -28,8 +30,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ingest, ask, chat, serve, doctor, demo):
+for command in (ingest, search, ask, chat, serve, doctor, demo):
     app.command()(command)
+app.add_typer(memory)
 app.add_typer(models)
 
 

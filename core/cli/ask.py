@@ -12,6 +12,7 @@ import typer
 
 from freehold.cli.options import Home, Json, Model, Thread, User
 from freehold.cli.render import answer_object, answer_text, decisions_table, model_line, terminal
+from freehold.cli.turn import Turn
 from freehold.context import Context
 
 __all__ = ["ask"]
@@ -39,20 +40,20 @@ def ask(
     with Workspace(home, model=model) as workspace:
         assistant = create_assistant(workspace)
         started = time.perf_counter()
-        with nullcontext() if as_json else console.status("Thinking..."):
-            state = assistant.invoke(
-                {"messages": [{"role": "user", "content": question}]},
-                {"configurable": {"thread_id": thread}},
-                context=context,
-            )
-        milliseconds = (time.perf_counter() - started) * 1000
+        with Turn(assistant, question, thread, context) as turn:
+            with nullcontext() if as_json else console.status("Thinking..."):
+                for _ in turn.stream():
+                    pass
+            milliseconds = (time.perf_counter() - started) * 1000
+            if not as_json:
+                console.print(answer_text(turn.state))
+                line = f"\n{model_line(workspace, turn.state)} {milliseconds:.0f} ms, thread {thread}."
+                console.print(line, style="dim", markup=False)
+            state = turn.finish()  # memories are saved behind the answer
         if as_json:
             found = answer_object(state, model=workspace.engine.model_name, thread=thread, milliseconds=milliseconds)
             typer.echo(json.dumps(found, ensure_ascii=False))
             return
-        console.print(answer_text(state))
-        line = f"\n{model_line(workspace, state)} {milliseconds:.0f} ms, thread {thread}."
-        console.print(line, style="dim", markup=False)
         if why:
             console.print(decisions_table(state["decisions"]))
         if not workspace.documents.count() and state["route"] != "refuse":

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shlex
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessageChunk
 
 from freehold.cli.options import Home, Model, Thread, User
 from freehold.cli.render import answer_text, decisions_table, model_line, terminal
+from freehold.cli.turn import Turn
 from freehold.context import Context
 from freehold.errors import FreeholdError
 
 if TYPE_CHECKING:
-    from langgraph.graph.state import CompiledStateGraph
     from rich.console import Console
 
 __all__ = ["chat"]
@@ -34,19 +34,25 @@ def chat(home: Home = None, model: Model = None, user: User = "default", thread:
         assistant = create_assistant(workspace)
         line = model_line(workspace).replace("Answered", "Answers are given", 1)
         console.print(f"{line}\n{_HELP}", style="dim", markup=False)
-        state: dict[str, Any] = {}
+        turn: Turn | None = None
         while (message := _read(console)) not in (None, "/quit", "/exit"):
             if message == "/new":
-                thread, state = uuid.uuid4().hex, {}
+                _finish(console, turn)
+                thread, turn = uuid.uuid4().hex, None
             elif message == "/why":
-                console.print(decisions_table(state.get("decisions", ())))
+                _finish(console, turn)
+                console.print(decisions_table(turn.state.get("decisions", ()) if turn else ()))
             elif message:
+                _finish(console, turn)  # what the last answer's turn learned is known to this one
+                turn = Turn(assistant, message, thread, context)
                 try:
-                    state = _answer(console, assistant, message, thread, context)
+                    _show(console, turn)
                 except FreeholdError as error:
                     console.print(str(error), style="red", markup=False)
                 except KeyboardInterrupt:
+                    turn.stop()
                     console.print("\n[yellow]Stopped.[/]")
+        _finish(console, turn)
         console.print(f"Go on with: freehold chat --thread {shlex.quote(thread)}", style="dim", markup=False)
 
 
@@ -59,31 +65,24 @@ def _read(console: Console) -> str | None:
         return None
 
 
-def _answer(
-    console: Console,
-    assistant: CompiledStateGraph[Any, Context, Any, Any],
-    message: str,
-    thread: str,
-    context: Context,
-) -> dict[str, Any]:
-    """Stream one answer and return the state of its turn."""
-    state: dict[str, Any] = {}
+def _finish(console: Console, turn: Turn | None) -> None:
+    """Wait until a turn has saved everything."""
+    try:
+        if turn is not None:
+            turn.finish()
+    except FreeholdError as error:
+        console.print(str(error), style="red", markup=False)
+
+
+def _show(console: Console, turn: Turn) -> None:
+    """Print an answer as it streams, and what it cites; memories are saved after that."""
     shown = ""
-    for event in assistant.stream(
-        {"messages": [{"role": "user", "content": message}]},
-        {"configurable": {"thread_id": thread}},
-        context=context,
-        stream_mode=["messages", "values"],
-    ):
-        mode, part = cast("tuple[str, Any]", event)
-        if mode == "values":
-            state = dict(part)
-        elif isinstance(part[0], AIMessageChunk) and part[1].get("langgraph_node") == "generate":
+    for mode, part in turn.stream():
+        if mode == "messages" and isinstance(part[0], AIMessageChunk) and part[1].get("langgraph_node") == "generate":
             console.print(part[0].text, end="", markup=False, highlight=False, soft_wrap=True)
             shown += str(part[0].text)
-    answer = state.get("answer", "")
+    answer = turn.state.get("answer", "")
     if shown.strip() != answer:  # from the cache, refused, or masked behind the stream
         console.print(("\n" if shown else "") + answer, markup=False, highlight=False, soft_wrap=True, end="")
     console.print()
-    console.print(answer_text({"citations": state.get("citations", ())}, quotes=False))
-    return state
+    console.print(answer_text({"citations": turn.state.get("citations", ())}, quotes=False))

@@ -25,7 +25,11 @@ __all__ = ["ingest", "ingest_paths"]
 def ingest(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Files and folders: Markdown, text, HTML, PDF.", parser=given_path, metavar="PATHS"),
+        typer.Argument(
+            help="Files and folders: Markdown, text, HTML, PDF, DOCX, CSV, JSON, source code.",
+            parser=given_path,
+            metavar="PATHS",
+        ),
     ],
     home: Home = None,
     as_json: Json = False,
@@ -71,18 +75,24 @@ def ingest_paths(workspace: Workspace, paths: list[Path], console: Console) -> d
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("[dim]{task.fields[passages]} passages[/]"),
+        TextColumn("files [dim]{task.fields[passages]} passages, {task.fields[rate]:.0f}/s[/]"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=False) as progress:
-        bar = progress.add_task("Reading", total=None, passages=0)
+        bar = progress.add_task("Reading", total=None, passages=0, rate=0.0)
+        embedded, started = 0, time.perf_counter()
         given: Any = {"paths": [str(path) for path in paths]}
         for event in graph.stream(given, stream_mode=["custom", "values"]):
             mode, part = cast("tuple[str, Any]", event)
             if mode == "values":
                 state = dict(part)
-            elif part.get("event") == "file":
-                progress.update(bar, total=part["total"], completed=part["done"], passages=part["passages"])
+            elif part["event"] == "found":
+                progress.update(bar, total=part["total"])
+            elif part["event"] == "embedded":  # a long file takes minutes: its passages show that something happens
+                embedded += part["passages"]
+                progress.update(bar, passages=embedded, rate=embedded / (time.perf_counter() - started))
+            else:
+                progress.update(bar, completed=part["done"])
     for failure in state.get("failed", ()):
         console.print(f"[yellow]skipped[/] {escape(failure['source'])}: {escape(failure['reason'])}")
     return {

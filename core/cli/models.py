@@ -35,6 +35,10 @@ models = typer.Typer(
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME", show_default=False)]
 
 
+_USES = {"model": "answers here", "embedding_model": "embeds here", "reranker": "reranks here"}
+"""What a setting that names a model means, by the setting."""
+
+
 @models.command("list")
 def list_models(home: Home = None, as_json: Json = False) -> None:
     """Show every model: what it is for, how much memory it would take, and whether the budget allows it."""
@@ -49,7 +53,7 @@ def list_models(home: Home = None, as_json: Json = False) -> None:
     table = Table("name", "task", "size", "context", "memory", "fits", "", box=None, padding=(0, 2, 0, 0))
     for row in rows:
         fits = "[green]yes[/]" if row["fits"] else "[bold red]no[/]"
-        used = {"model": "answers here", "embedding_model": "embeds here", None: ""}[row["used_as"]]
+        used = _USES.get(row["used_as"], "")
         table.add_row(
             escape(row["name"]),
             row["task"],
@@ -62,7 +66,7 @@ def list_models(home: Home = None, as_json: Json = False) -> None:
     terminal().print(table)
     terminal().print(f"[dim]Loaded models may take {_size(budget)} together; FREEHOLD_MODEL_MEMORY changes it.[/]")
     paths = {Path(row["path"]) for row in rows}
-    for name in ("model", "embedding_model"):
+    for name in _USES:
         if (chosen := getattr(settings, name)) is not None and chosen not in paths:
             terminal(soft_wrap=True).print(
                 f"[dim]The setting {name} is {escape(str(chosen))}, which is not named here.[/]"
@@ -172,6 +176,7 @@ def _row(entry: CatalogEntry, settings: Settings, budget: int) -> dict[str, Any]
     used = {
         settings.embedding_model or model_path(EMBEDDING_MODEL): "embedding_model",
         settings.model or model_path(DEMO_MODEL): "model",
+        settings.reranker: "reranker",
     }
     memory, exists = entry.memory, True
     try:

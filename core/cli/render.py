@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from freehold.state import AssistantState, Decision
     from freehold.workspace import Workspace
 
-__all__ = ["answer_object", "answer_text", "complain", "decisions_table", "model_line", "terminal"]
+__all__ = ["answer_object", "answer_text", "complain", "decisions_table", "model_line", "shown_path", "terminal"]
 
 
 def terminal(*, stderr: bool = False, soft_wrap: bool = False, highlight: bool = True) -> Console:
@@ -67,7 +67,7 @@ def answer_text(state: AssistantState | Mapping[str, Any], *, quotes: bool = Tru
     """The answer, and under it the passages that it cites."""
     parts: list[RenderableType] = [Text(state.get("answer", ""), style="bold")]
     for citation in state.get("citations", ()):
-        place = _shown(citation["source"])
+        place = shown_path(citation["source"])
         if citation["page"]:
             place += f", page {citation['page']}"
         elif citation["heading"]:
@@ -81,7 +81,7 @@ def answer_text(state: AssistantState | Mapping[str, Any], *, quotes: bool = Tru
     return Group(*parts)
 
 
-def _shown(source: str) -> str:
+def shown_path(source: str) -> str:
     """The path as seen from the working directory, where it lies below it."""
     path = Path(source)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source

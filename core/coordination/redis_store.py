@@ -35,7 +35,8 @@ class RedisStore:
 
     Args:
         url: `redis://`, `rediss://` (TLS) or `unix://`, as redis-py reads it; nothing connects before the first call.
-        prefix: In front of every key. `clear` removes what starts with it and nothing else.
+        prefix: In front of every key. `clear` removes what starts with it and nothing else; what Redis itself wrote to
+            its disk goes when Redis writes it anew.
         timeout_seconds: Most that one command may take.
         retry_seconds: How long Redis stays out after a failure.
         clock: Seconds that only grow, for the breaker; for tests.
@@ -90,9 +91,12 @@ class RedisStore:
         """Remove this key, where it is there."""
         await self._call(self._command(lambda client: client.unlink(self.prefix + key)))
 
-    async def clear(self) -> int:
-        """Remove every key with this prefix; say how many went. Each batch may take `timeout_seconds`."""
-        return await self._call(self._clear())
+    async def clear(self, prefix: str = "") -> int:
+        """Remove every key that begins so behind the store's own prefix; say how many went.
+
+        It walks the database, and each batch may take `timeout_seconds`.
+        """
+        return await self._call(self._clear(prefix))
 
     async def count(self) -> int:
         """How many keys have this prefix. It walks the database: for reports, not for the hot path."""
@@ -161,8 +165,9 @@ class RedisStore:
         async with asyncio.timeout(self.timeout_seconds):
             return await command(self._client)
 
-    async def _scan(self) -> AsyncIterator[list[bytes]]:
-        pattern = "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in self.prefix) + "*"
+    async def _scan(self, prefix: str = "") -> AsyncIterator[list[bytes]]:
+        start = self.prefix + prefix
+        pattern = "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in start) + "*"
         cursor = 0
         while True:
             at = cursor
@@ -171,9 +176,9 @@ class RedisStore:
             if not cursor:
                 return
 
-    async def _clear(self) -> int:
+    async def _clear(self, prefix: str) -> int:
         removed = 0
-        async for keys in self._scan():
+        async for keys in self._scan(prefix):
             if keys:
                 removed += await self._command(lambda client: client.unlink(*keys))  # noqa: B023
         return removed

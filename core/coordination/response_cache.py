@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from freehold.context import Context
 from freehold.coordination.answer import CachedAnswer
 from freehold.coordination.gate import refusal
 from freehold.coordination.situation import Situation, normalise
@@ -40,7 +41,9 @@ _CANDIDATES = 4  # the nearest may be refused by the gate, or its entry gone, wh
 class QuestionIndex(Protocol):
     """Finds earlier questions of like meaning within a scope; `freehold.memory.SemanticIndex` is one."""
 
-    async def add(self, key: str, question: str, scope: str, *, ttl_seconds: float | None = None) -> None:
+    async def add(
+        self, key: str, question: str, scope: str, *, ttl_seconds: float | None = None, owner: str = ""
+    ) -> None:
         """Put a question under the key of its answer, and keep it no longer than this; None sets no time."""
         ...
 
@@ -50,6 +53,10 @@ class QuestionIndex(Protocol):
 
     async def remove(self, key: str) -> None:
         """Forget the question under this key."""
+        ...
+
+    async def forget(self, owner: str) -> None:
+        """Forget every question of this owner, down to the bytes where they are the index's own."""
         ...
 
     async def clear(self) -> None:
@@ -176,11 +183,29 @@ class ResponseCache:
         self._count("stored")
         if self._index is not None and _has_meaning(question):
             try:
-                await self._index.add(key, question, situation.scope, ttl_seconds=self.ttl_seconds)
+                await self._index.add(
+                    key, question, situation.scope, ttl_seconds=self.ttl_seconds, owner=situation.owner
+                )
             except Exception as error:  # noqa: BLE001 - the exact tier has it
                 _log.warning("An answer was cached for exact repeats only: %s", error)
                 self._count("store_errors")
         return True
+
+    async def forget(self, context: Context) -> int:
+        """Erase every answer and every question of a user, whichever agent asked; say how many answers went.
+
+        A call that was interrupted is completed by the next one.
+
+        Raises:
+            StorageError: Something could not be erased: unlike a lookup, its owner must know.
+        """
+        owner = Situation(model="", tenant=context.tenant, user_id=context.user_id).owner
+        try:
+            if self._index is not None:
+                await self._index.forget(owner)
+        finally:
+            erased = await self._store.clear(f"{owner}.")
+        return erased
 
     async def clear(self) -> int:
         """Remove every answer; say how many went.

@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["Situation", "digest", "normalise"]
 
 # Part of every key: a change in how keys are made must raise it, so that no old entry is read under a new meaning.
-_KEY_VERSION = "v1"
+_KEY_VERSION = "v2"
 
 # NFKC makes plain digits of these. Behind or before a digit that would change the number ("10²" would become "102").
 _RAISED = "\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u207a\u207b"
@@ -93,10 +93,15 @@ class Situation:
     """Digest of the sampling settings."""
 
     @property
+    def owner(self) -> str:
+        """Digest of tenant and user, with which each of their keys begins, so that all of theirs can be found."""
+        return digest([_KEY_VERSION, self.tenant, self.user_id])[:32]
+
+    @property
     def scope(self) -> str:
         """Digest of the situation without the question: the semantic tier looks at entries of the same scope only."""
         return digest([_KEY_VERSION, asdict(self)])
 
     def key(self, question: str) -> str:
-        """The exact key of a question in this situation: 64 hexadecimal characters."""
-        return digest([_KEY_VERSION, asdict(self), normalise(question)])
+        """The exact key of a question in this situation: the owner, a full stop, 64 hexadecimal characters."""
+        return f"{self.owner}.{digest([_KEY_VERSION, asdict(self), normalise(question)])}"

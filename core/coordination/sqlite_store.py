@@ -27,8 +27,10 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE INDEX IF NOT EXISTS answers_expires_at ON answers (expires_at);
 CREATE INDEX IF NOT EXISTS answers_used_at ON answers (used_at);
 """
+_BEGINS = "substr(key, 1, length(:prefix)) = :prefix"
 _BUSY_SECONDS = 2.0
 _FLUSH_USES = 256
+_VERSION = 1  # of the keys: what an earlier version wrote is found by none of them
 
 
 class SQLiteStore:
@@ -85,9 +87,13 @@ class SQLiteStore:
         """Remove this key, where it is there."""
         await self._run(lambda connection: self._delete(connection, key))
 
-    async def clear(self) -> int:
-        """Remove every entry; say how many could still be read."""
-        return await self._run(self._clear)
+    async def clear(self, prefix: str = "") -> int:
+        """Remove every entry whose key begins so, down to the bytes in the file; say how many could still be read.
+
+        Raises:
+            StorageError: The file failed, or another program reads it; the entries are gone, their bytes may not be.
+        """
+        return await self._run(lambda connection: self._clear(connection, prefix))
 
     async def count(self) -> int:
         """How many entries can still be read."""
@@ -130,7 +136,10 @@ class SQLiteStore:
         try:
             _use_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA secure_delete=ON")
             connection.executescript(_SCHEMA)
+            if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+                connection.executescript(f"DELETE FROM answers; PRAGMA user_version={_VERSION}")  # noqa: S608
             self._rows = self._all_rows(connection)
         except BaseException:
             connection.close()
@@ -171,16 +180,22 @@ class SQLiteStore:
         self._uses.pop(key, None)
         self._rows -= connection.execute("DELETE FROM answers WHERE key = ?", (key,)).rowcount
 
-    def _clear(self, connection: sqlite3.Connection) -> int:
-        readable = self._count(connection)
-        connection.execute("DELETE FROM answers")
-        self._uses.clear()
-        self._rows = 0
+    def _clear(self, connection: sqlite3.Connection, prefix: str) -> int:
+        readable = self._count(connection, prefix)
+        self._uses = {key: used for key, used in self._uses.items() if not key.startswith(prefix)}
+        connection.execute(f"DELETE FROM answers WHERE {_BEGINS}", {"prefix": prefix})  # noqa: S608
+        connection.commit()
+        self._rows = self._all_rows(connection)
+        # Also where nothing was there: what expired or was evicted left its bytes, and so may a call that was killed.
+        connection.execute("VACUUM")
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StorageError(f"The answer cache {self.path} is read by another program; end it, and try again.")
         return readable
 
-    def _count(self, connection: sqlite3.Connection) -> int:
-        row = connection.execute("SELECT count(*) FROM answers WHERE expires_at > ?", (self._clock(),)).fetchone()
-        return int(row[0])
+    def _count(self, connection: sqlite3.Connection, prefix: str = "") -> int:
+        alive = f"SELECT count(*) FROM answers WHERE expires_at > :now AND {_BEGINS}"  # noqa: S608
+        return int(connection.execute(alive, {"now": self._clock(), "prefix": prefix}).fetchone()[0])
 
     def _write_uses(self, connection: sqlite3.Connection) -> None:
         if self._uses:

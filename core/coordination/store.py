@@ -29,8 +29,11 @@ class AnswerStore(Protocol):
         """Remove this key, where it is there."""
         ...
 
-    async def clear(self) -> int:
-        """Remove everything that this store holds, and nothing beside it; say how many entries went."""
+    async def clear(self, prefix: str = "") -> int:
+        """Remove every entry whose key begins so, and its bytes where they are the store's own; say how many went.
+
+        An empty prefix removes everything that this store holds, and nothing beside it.
+        """
         ...
 
     async def count(self) -> int:

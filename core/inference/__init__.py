@@ -1,4 +1,4 @@
-"""Local inference: a llama.cpp engine, a LangChain chat model and LangChain embeddings over it."""
+"""Local inference: a llama.cpp engine, and over it LangChain's chat model, embeddings and cross-encoder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from freehold.inference.engine import Engine
     from freehold.inference.generation import GenerationChunk, GenerationRequest, GenerationResult, TokenLogprob
     from freehold.inference.gguf import ModelHeader, read_header, sha256
+    from freehold.inference.reranker import LlamaReranker
     from freehold.inference.stats import EngineStats
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "GenerationRequest",
     "GenerationResult",
     "LlamaEmbeddings",
+    "LlamaReranker",
     "ModelHeader",
     "TokenLogprob",
     "read_header",
@@ -38,6 +40,7 @@ __getattr__, __dir__ = lazy_exports(
         "GenerationRequest": "freehold.inference.generation",
         "GenerationResult": "freehold.inference.generation",
         "LlamaEmbeddings": "freehold.inference.embeddings",
+        "LlamaReranker": "freehold.inference.reranker",
         "ModelHeader": "freehold.inference.gguf",
         "TokenLogprob": "freehold.inference.generation",
         "read_header": "freehold.inference.gguf",

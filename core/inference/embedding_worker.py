@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -22,9 +22,11 @@ from freehold.inference.vector_cache import VectorCache
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EmbeddingWorker"]
+__all__ = ["LONGEST_TOKEN", "EmbeddingWorker"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Hashable)
 
 _MERGED = 8
 """Requests that one round answers together."""
@@ -35,13 +37,13 @@ _SEQUENCES = 64
 _PACK = 256
 """Tokens in one batch of short texts: they share one attention mask, which costs the square of it."""
 
-_LONGEST = 64
+LONGEST_TOKEN = 64
 """Characters per token that a text is cut at before it is tokenised; no language comes near it."""
 
 
 @dataclass(eq=False)
-class _Request:
-    texts: Mapping[bytes, str]
+class _Request(Generic[T]):
+    texts: Mapping[bytes, T]
     future: Future[list[NDArray[np.float32]]] = field(default_factory=Future)
 
     def settle(self, result: list[NDArray[np.float32]] | Exception) -> None:
@@ -55,11 +57,12 @@ class _Request:
             logger.debug("an embedding was cancelled before it was ready")
 
 
-class EmbeddingWorker(OwnerThread):
+class EmbeddingWorker(OwnerThread, Generic[T]):
     """Embeds texts in a thread of its own. While one batch runs, what arrives is merged into the next one.
 
     Nobody waits for company: a lone request starts at once. A text that several ask for at the same time is computed
-    once: what one batch computed, the next finds in the cache.
+    once: what one batch computed, the next finds in the cache. A subclass says what takes a text's place, how that
+    becomes tokens, and what is made of the rows.
 
     Args:
         path: The GGUF file; it is loaded in the thread.
@@ -68,13 +71,15 @@ class EmbeddingWorker(OwnerThread):
         before_load: Called in the thread before the weights load; what it raises goes to the callers.
     """
 
+    _kind = "embedding model"
+
     def __init__(
         self, path: Path, threads: int, cache: VectorCache, before_load: Callable[[], None] | None = None
     ) -> None:
-        super().__init__("freehold-embeddings", f"The embedding model {path.name}")
+        super().__init__("freehold-embeddings", f"The {self._kind} {path.name}")
         self._path, self._threads, self._cache, self._before_load = path, threads, cache, before_load
-        self._urgent: deque[_Request] = deque()
-        self._bulk: deque[_Request] = deque()
+        self._urgent: deque[_Request[T]] = deque()
+        self._bulk: deque[_Request[T]] = deque()
         self._busy = False
         self._unloading = False
         self._model: LlamaModel | None = None
@@ -82,7 +87,7 @@ class EmbeddingWorker(OwnerThread):
         self._length = 0
         self._start()
 
-    def submit(self, texts: Mapping[bytes, str], *, urgent: bool) -> Future[list[NDArray[np.float32]]]:
+    def submit(self, texts: Mapping[bytes, T], *, urgent: bool) -> Future[list[NDArray[np.float32]]]:
         """Queue texts under their keys; urgent ones pass those that are not. The future gives their vectors in order.
 
         Raises:
@@ -109,7 +114,7 @@ class EmbeddingWorker(OwnerThread):
             self._changed.wait_for(lambda: not self._unloading)
             return True
 
-    def _next(self) -> list[_Request] | None:
+    def _next(self) -> list[_Request[T]] | None:
         """The requests of the next round, none where the weights shall be freed; None when the worker is stopped."""
         with self._changed:
             if not self._wait(lambda: bool(self._unloading or self._urgent or self._bulk)):
@@ -131,8 +136,8 @@ class EmbeddingWorker(OwnerThread):
                 results: list[Any] = self._answer(wanted)
             except Exception as error:  # the callers must hear of it, whatever it is, and the thread must live on
                 if not isinstance(error, FreeholdError):
-                    logger.exception("embedding failed")
-                    error = InferenceError(f"Embedding with {self._path.name} failed: {error!r}.")
+                    logger.exception("the %s failed", self._kind)
+                    error = InferenceError(f"{self._owned} failed: {error!r}.")
                 results = [error] * len(wanted)
             self._busy = False  # who has an answer finds the worker idle
             for request, result in zip(wanted, results, strict=True):
@@ -157,7 +162,7 @@ class EmbeddingWorker(OwnerThread):
             self._unloading = False
             self._changed.notify_all()
 
-    def _answer(self, requests: list[_Request]) -> list[list[NDArray[np.float32]]]:
+    def _answer(self, requests: list[_Request[T]]) -> list[list[NDArray[np.float32]]]:
         """The vectors of each request: every text that is not in the cache is embedded once for all of them."""
         texts = {key: text for request in requests for key, text in request.texts.items()}
         vectors = {key: vector for key in texts if (vector := self._cache.get(key)) is not None}
@@ -185,24 +190,43 @@ class EmbeddingWorker(OwnerThread):
         parameters.kv_unified = True
         parameters.n_threads = parameters.n_threads_batch = self._threads
         parameters.embeddings = True
-        if model.header.pooling in (None, "none"):
-            parameters.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_MEAN
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         try:
+            if (pooling := self._pooling(model)) is not None:
+                parameters.pooling_type = pooling
             self._context = model.new_context(parameters)
-        except InferenceError:
+        except FreeholdError:
             model.close()
             raise
         self._model = model
         return model
 
-    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+    def _pooling(self, model: LlamaModel) -> int | None:
+        """How a text's tokens become one row, where it is not as the file says."""
+        import llama_cpp
+
+        return int(llama_cpp.LLAMA_POOLING_TYPE_MEAN) if model.header.pooling in (None, "none") else None
+
+    def _tokens(self, model: LlamaModel, text: Any) -> list[int]:
+        """The tokens of a text, at most `_length`."""
+        tokens = model.tokenize(text[: self._length * LONGEST_TOKEN], special=False, wrap=True)
+        # The last token of what is too long stays the model's own ending.
+        return tokens if len(tokens) <= self._length else [*tokens[: self._length - 1], tokens[-1]]
+
+    def _width(self, model: LlamaModel) -> int:
+        """Numbers in a row."""
+        return model.embedding_length
+
+    def _finish(self, rows: NDArray[np.float32]) -> None:
+        """Make of llama.cpp's rows what callers get, in place: vectors of length 1."""
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        rows /= np.maximum(norms, np.finfo(np.float32).tiny)
+
+    def _embed(self, texts: list[T]) -> NDArray[np.float32]:
         """Rows for the texts: short ones share a batch, in order of length so that batches fill well."""
         model = self._load()
-        tokens = [model.tokenize(text[: self._length * _LONGEST], special=False, wrap=True) for text in texts]
-        # The last token of what is too long stays the model's own ending.
-        tokens = [row if len(row) <= self._length else [*row[: self._length - 1], row[-1]] for row in tokens]
-        rows = np.empty((len(texts), model.embedding_length), dtype=np.float32)
+        tokens = [self._tokens(model, text) for text in texts]
+        rows = np.empty((len(texts), self._width(model)), dtype=np.float32)
         batch: list[int] = []
         size = 0
         for index in sorted(range(len(texts)), key=lambda index: len(tokens[index])):
@@ -213,8 +237,7 @@ class EmbeddingWorker(OwnerThread):
             size += len(tokens[index])
         if batch:
             rows[batch] = self._decode(model, [tokens[i] for i in batch])
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        rows /= np.maximum(norms, np.finfo(np.float32).tiny)
+        self._finish(rows)
         return rows
 
     def _decode(self, model: LlamaModel, sequences: list[list[int]]) -> NDArray[np.float32]:
@@ -231,9 +254,9 @@ class EmbeddingWorker(OwnerThread):
         status = llama_cpp.llama_decode(self._context, batch.ready())
         if status != 0:
             raise InferenceError(
-                f"llama.cpp could not embed {len(sequences)} texts of {total} tokens (status {status})."
+                f"{self._owned}: llama.cpp failed at {len(sequences)} texts of {total} tokens (status {status})."
             )
-        width = model.embedding_length
+        width = self._width(model)
         rows = np.empty((len(sequences), width), dtype=np.float32)
         for index in range(len(sequences)):
             pooled: Any = llama_cpp.llama_get_embeddings_seq(self._context, index)

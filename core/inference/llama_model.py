@@ -83,21 +83,22 @@ class LlamaModel:
 
     Args:
         path: The GGUF file.
+        vocabulary_only: Load no weights, only what tokenising needs.
 
     Raises:
         ModelFileError: The file cannot be read, or llama.cpp refuses it; the message holds llama.cpp's reason.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, vocabulary_only: bool = False) -> None:
         import llama_cpp
 
         self.header: ModelHeader = read_header(path)
         log = _log()
         log.errors.clear()
         self._lock = threading.Lock()
-        self._handle: Any = llama_cpp.llama_model_load_from_file(
-            str(self.header.path).encode(), llama_cpp.llama_model_default_params()
-        )
+        parameters: Any = llama_cpp.llama_model_default_params()
+        parameters.vocab_only = vocabulary_only
+        self._handle: Any = llama_cpp.llama_model_load_from_file(str(self.header.path).encode(), parameters)
         if not self._handle:
             reason = "; ".join(log.errors) or "no reason given"
             raise ModelFileError(f"llama.cpp cannot load {self.header.path}: {reason}.")
@@ -120,6 +121,13 @@ class LlamaModel:
         import llama_cpp
 
         return int(llama_cpp.llama_model_n_embd(self._handle))
+
+    @property
+    def class_count(self) -> int:
+        """Numbers that a reranker gives for a pair of texts."""
+        import llama_cpp
+
+        return int(llama_cpp.llama_model_n_cls_out(self._handle))
 
     @property
     def vocabulary_size(self) -> int:
@@ -189,6 +197,17 @@ class LlamaModel:
                 count = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, room, wrap, special)
         return tokens[:count]
 
+    def count_tokens(self, text: str) -> int:
+        """How many tokens `tokenize` gives with `wrap`, without making them."""
+        import llama_cpp
+
+        data = text.encode("utf-8", "replace")
+        with self._lock:
+            if not self._handle:
+                raise InferenceError(f"The model {self.header.name} is closed.")
+            # Without room for them, it tells how many there are.
+            return abs(int(llama_cpp.llama_tokenize(self._vocab, data, len(data), None, 0, True, False)))
+
     def tokenize_prompt(self, prompt: str) -> list[int]:
         """Tokens of a rendered prompt, with the model's beginning token once, whether or not the template wrote it."""
         tokens = self.tokenize(prompt, special=True)
@@ -218,7 +237,7 @@ class LlamaModel:
 
         return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
 
-    def _control_tokens(self) -> list[str]:
+    def control_tokens(self) -> list[str]:
         """The text of every control token."""
         import llama_cpp
 
@@ -259,7 +278,7 @@ class LlamaModel:
                     name=self.header.name,
                     bos=self._text(llama_cpp.llama_vocab_bos(self._vocab)),
                     eos=self._text(llama_cpp.llama_vocab_eos(self._vocab)),
-                    control=self._control_tokens(),
+                    control=self.control_tokens(),
                 )
             filled = self._templates[source]
         return filled.render(messages, tools)

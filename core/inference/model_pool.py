@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -15,6 +15,8 @@ from freehold.inference.generation import GenerationResult
 from freehold.inference.gguf import ModelHeader
 from freehold.inference.machine_memory import effective_budget, room_now
 from freehold.inference.memory_estimate import loaded_memory
+from freehold.inference.pooled_model import PooledModel
+from freehold.inference.reranker import LlamaReranker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +45,7 @@ class _Model(Protocol):
 
 
 M = TypeVar("M", bound=_Model)
+T = TypeVar("T", bound=Hashable)
 
 
 class _Place:
@@ -67,20 +70,28 @@ class _Place:
         self.used = time.monotonic()
 
 
-class _PooledEmbeddings(LlamaEmbeddings):
+class _Placed(PooledModel[T]):
     """Tells its place of every use."""
 
     def __init__(self, path: str | Path, place: _Place, **options: Any) -> None:
         super().__init__(path, **options)
         self._place = place
 
-    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    async def _rows(self, items: Sequence[T]) -> list[NDArray[np.float32]]:
         self._place.use()
-        return await super().embed(texts)
+        return await super()._rows(items)
+
+
+class _PlacedEmbeddings(_Placed[str], LlamaEmbeddings):
+    """Embeddings that tell their place of every use."""
+
+
+class _PlacedReranker(_Placed[tuple[str, str]], LlamaReranker):
+    """A reranker that tells its place of every use."""
 
 
 class ModelPool:
-    """Language and embedding models that share a budget of memory.
+    """Language models, embedding models and rerankers that share a budget of memory.
 
     A model is a handle that stays valid: its weights load on first use, and leave, least recently used first, when
     another model needs the room and nothing runs or waits for it. The next use loads them again.
@@ -147,9 +158,17 @@ class ModelPool:
         """An embedding model; asked for again with the same options, the same one. Raises what `engine` raises."""
 
         def make(place: _Place) -> LlamaEmbeddings:
-            return _PooledEmbeddings(path, place, before_load=lambda: self._make_room(place), **options)
+            return _PlacedEmbeddings(path, place, before_load=lambda: self._make_room(place), **options)
 
         return self._open(LlamaEmbeddings, path, options, make, lambda model: loaded_memory(model.header).total)
+
+    def reranker(self, path: str | Path, **options: Any) -> LlamaReranker:
+        """A reranker; asked for again with the same options, the same one. Raises what `engine` raises."""
+
+        def make(place: _Place) -> LlamaReranker:
+            return _PlacedReranker(path, place, before_load=lambda: self._make_room(place), **options)
+
+        return self._open(LlamaReranker, path, options, make, lambda model: loaded_memory(model.header).total)
 
     def _open(
         self,

@@ -9,7 +9,7 @@ import secrets
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -181,6 +181,16 @@ class SequenceStore:
             StorageError: A file cannot be deleted.
         """
         return self._delete(f"{self._digest(thread)}-")
+
+    def keep(self, threads: Iterable[str]) -> int:
+        """Delete what is saved of every other thread, for any model; returns the number of files.
+
+        Raises:
+            StorageError: A file cannot be deleted.
+        """
+        kept = {self._digest(thread) for thread in threads}
+        others = {path.name.partition("-")[0] for _, path, _ in self._files()} - kept
+        return sum(self._delete(f"{name}-") for name in sorted(others))
 
     def clear(self) -> int:
         """Delete everything, for any model; returns the number of files.

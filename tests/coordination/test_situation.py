@@ -104,9 +104,9 @@ def test_a_key_says_which_question(one: str, other: str) -> None:
 def test_the_key_is_pinned() -> None:
     """Protects stored answers: a change in how keys are made is a decision, and raises the version in the key."""
     key = Situation(model="m", user_id="ada").key("What is Freehold?")
-    assert key == digest(
+    assert key == digest(["v2", "default", "ada"])[:32] + "." + digest(
         [
-            "v1",
+            "v2",
             {
                 "model": "m",
                 "prompt": "",
@@ -120,6 +120,20 @@ def test_the_key_is_pinned() -> None:
             "what is freehold",
         ]
     )
+
+
+def test_keys_begin_with_their_owner() -> None:
+    """Protects forgetting: all keys of a user begin alike, whatever else they depend on, and nobody else's do."""
+    ada = {replace(HERE, model=model, thread=model).key(question) for model in "mn" for question in "qr"}
+    assert len(ada) == 4
+    assert {key.partition(".")[0] for key in ada} == {HERE.owner}
+    others = [
+        replace(HERE, tenant="other"),
+        replace(HERE, user_id="other"),
+        replace(HERE, tenant="a", user_id="cmeada"),
+    ]
+    assert len({HERE.owner, *(other.owner for other in others)}) == 4
+    assert HERE.user_id not in HERE.owner
 
 
 def test_a_megabyte_is_normalised() -> None:

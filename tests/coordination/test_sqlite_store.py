@@ -186,3 +186,56 @@ def test_a_bound_below_one_is_refused(tmp_path: Path) -> None:
     """Protects from a cache that could hold nothing."""
     with pytest.raises(SettingsError, match="max_entries=0"):
         SQLiteStore(tmp_path / "answers.sqlite3", max_entries=0)
+
+
+async def test_what_is_cleared_leaves_the_file_and_its_log(tmp_path: Path) -> None:
+    """Protects who is forgotten: also what expired, was evicted or written over, while the store stays open."""
+    store = SQLiteStore(tmp_path / "answers.sqlite3", max_entries=60)
+    for number in range(100):
+        await store.set(f"ada.{number % 70}", b"a quokka in the pantry " * 50, 60 if number % 2 else 1e-6)
+        await store.set(f"bob.{number % 20}", b"nothing", 60)
+
+    def files() -> list[str]:
+        return [path.name for path in tmp_path.iterdir() if b"quokka" in path.read_bytes()]
+
+    assert files()
+    assert await store.clear("ada.") > 0
+    assert files() == []
+    assert await store.clear("ada.") == 0
+    assert await store.get("bob.7") == b"nothing"
+    await store.close()
+
+
+async def test_answers_of_an_earlier_version_go(tmp_path: Path) -> None:
+    """Protects who is forgotten: their keys do not say whose they are, and no question finds them any more."""
+    store = SQLiteStore(tmp_path / "answers.sqlite3")
+    await store.set("k", b"old", 60)
+    await store.close()
+    with sqlite3.connect(tmp_path / "answers.sqlite3") as connection:
+        connection.execute("PRAGMA user_version=0")
+    connection.close()
+    for _ in range(2):
+        store = SQLiteStore(tmp_path / "answers.sqlite3")
+        assert await store.count() == 0
+        await store.close()
+        assert b"old" not in (tmp_path / "answers.sqlite3").read_bytes()
+        store = SQLiteStore(tmp_path / "answers.sqlite3")
+        await store.set("new", b"new", 60)
+        await store.close()
+        store = SQLiteStore(tmp_path / "answers.sqlite3")
+        assert await store.clear() == 1
+        await store.close()
+
+
+async def test_a_reader_in_the_way_is_told(tmp_path: Path) -> None:
+    """Protects from a promise that does not hold: while another program reads, the log cannot be emptied."""
+    store = SQLiteStore(tmp_path / "answers.sqlite3")
+    await store.set("ada.k", b"v", 60)
+    other = sqlite3.connect(tmp_path / "answers.sqlite3")
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM answers").fetchone()
+    with pytest.raises(StorageError):
+        await store.clear("ada.")
+    other.close()
+    assert await store.clear("ada.") == 0
+    await store.close()

@@ -93,6 +93,26 @@ async def test_clear_says_how_many_went(store: AnswerStore) -> None:
     assert await store.get("a") == b"1"
 
 
+async def test_clear_keeps_to_its_prefix(store: AnswerStore) -> None:
+    """Protects everyone else when one user is forgotten, also from a prefix with wildcards in it."""
+    keys = ["ada.1", "ada.2", "adam.1", "Ada.1", "bob.ada.", "*.1", "[a]da.1", "a_a.1", "a%.1", ""]
+    for key in keys:
+        await store.set(key, b"v", 60)
+    for prefix, gone in (
+        ("ada.", ["ada.1", "ada.2"]),
+        ("*", ["*.1"]),
+        ("[a]", ["[a]da.1"]),
+        ("a%", ["a%.1"]),
+        ("a_", ["a_a.1"]),
+    ):
+        assert await store.clear(prefix) == len(gone)
+        keys = [key for key in keys if key not in gone]
+        assert [key for key in keys if await store.get(key) is None] == []
+        assert await store.count() == len(keys)
+    assert await store.clear("nobody.") == 0
+    assert await store.clear("") == len(keys)
+
+
 async def test_an_entry_ends_with_its_time(store: AnswerStore) -> None:
     """Protects freshness: an expired entry is never returned or counted."""
     await store.set("short", b"1", 0.02)

@@ -51,10 +51,10 @@ def check_drawn(graph: Any) -> dict[str, ET.Element]:
 
 
 def test_the_graphs_that_ship_are_drawn(workspace: Workspace) -> None:
-    """The assistant with its way back to `generate`, and the ingest graph with its loop."""
+    """The assistant with its way back to `generate`, and the ingest graph with its lanes."""
     back = check_drawn(create_assistant(workspace))["check_output to generate"].get("d", "")
     assert int(back.split("C")[0].split()[1]) > int(back.rsplit(" ", 1)[1]), "it points upwards"
-    assert "read_files to read_files" in check_drawn(create_ingest(workspace.documents))
+    assert "find_files to ingest_files" in check_drawn(create_ingest(workspace.documents))
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from freehold.checkpoints import SqliteCheckpointer
-from freehold.errors import DocumentError
+from freehold.errors import DocumentError, StorageError, UserError
 from freehold.graphs import create_ingest
 from freehold.inference import LlamaEmbeddings
 from freehold.memory import Documents, EdgeQdrantClient
@@ -56,8 +60,8 @@ async def test_reads_a_folder_and_skips_what_is_broken(store: Documents, folder:
         ("broken.pdf", True)
     ]
     assert result["passages"] == store.count() == 4
-    assert result["pending"] == []
-    assert [one["node"] for one in result["decisions"]] == ["find_files", "read_files", "remove_deleted"]
+    nodes = [one["node"] for one in result["decisions"]]
+    assert list(dict.fromkeys(nodes)) == ["find_files", "upsert", "remove_deleted"]
     assert (await store.search("Which bird sleeps while it flies?", limit=1))[0]["source"] == str(
         folder / "deep/swift.html"
     )
@@ -97,7 +101,11 @@ def test_progress_counts_every_file(store: Documents, folder: Path, asynchronous
     async def stream() -> list[Any]:
         return [event async for event in graph.astream(given, stream_mode="custom")]
 
-    events = asyncio.run(stream()) if asynchronous else list(graph.stream(given, stream_mode="custom"))
+    all_events = asyncio.run(stream()) if asynchronous else list(graph.stream(given, stream_mode="custom"))
+    assert all_events[0] == {"event": "found", "total": 4, "skipped": 0, "gone": 0}
+    assert sum(event["passages"] for event in all_events if event["event"] == "embedded") == 4
+    events = [event for event in all_events if event["event"] == "file"]
+    assert [event["source"] for event in events if event["reason"]] == [str(folder / "broken.pdf")]
     assert [(event["done"], event["total"]) for event in events] == [(n, 4) for n in range(1, 5)]
     assert sorted(event["passages"] for event in events) == [event["passages"] for event in events]
     assert events[-1]["passages"] == 4
@@ -122,43 +130,252 @@ def test_one_thread_serves_many_runs(store: Documents, folder: Path) -> None:
     assert result["passages"] == 0
 
 
-_KILLED = """
-import os, signal, sys
+@pytest.fixture
+def settled(folder: Path) -> Path:
+    """The documents, last changed an hour ago as far as they can say."""
+    for path in folder.rglob("*.*"):
+        os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+    time.sleep(2.1)  # nobody can set the time of the inode's change
+    return folder
+
+
+def test_settled_files_are_not_read_again(store: Documents, settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that tell by size, inode and times that they are the same are not even read; any other is looked into."""
+    graph = create_ingest(store)
+    graph.invoke({"paths": [str(settled)]})
+    hashed = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: (hashed.append(file.name), digest(file, name))[1])
+    assert len(graph.invoke({"paths": [str(settled)]})["skipped"]) == 3
+    assert hashed == []
+    status = (settled / "owl.txt").stat()
+    (settled / "owl.txt").write_text("The owl hunts rats at night.")  # as long as before
+    os.utime(settled / "owl.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (settled / "heron.md").touch()
+    result = graph.invoke({"paths": [str(settled)]})
+    assert names(result["ingested"]) == ["owl.txt"]
+    assert names(result["skipped"]) == ["heron.md", "swift.html"]
+    assert names(hashed) == ["heron.md", "owl.txt"]
+
+
+def test_a_new_stamp_is_kept(store: Documents, settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was touched and not changed is hashed once, not in every later run."""
+    graph = create_ingest(store)
+    graph.invoke({"paths": [str(settled)]})
+    os.utime(settled / "owl.txt", (1_000_000_000, 1_000_000_000))
+    time.sleep(2.1)
+    version = store.version()
+    assert len(graph.invoke({"paths": [str(settled)]})["skipped"]) == 3
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
+    assert len(graph.invoke({"paths": [str(settled)]})["skipped"]) == 3
+    assert store.version() == version
+
+
+def test_another_size_reads_every_file_again(store: Documents, folder: Path) -> None:
+    """Passages of two sizes never stand side by side: another size is another content."""
+    create_ingest(store).invoke({"paths": [str(folder)]})
+    result = create_ingest(store, passage_size=4).invoke({"paths": [str(folder)]})
+    assert len(result["ingested"]) == 3
+    assert store.count() == result["passages"] > 4
+    with pytest.raises(UserError, match="passage_size=0"):
+        create_ingest(store, passage_size=0)
+
+
+def test_every_bad_file_has_its_reason(store: Documents, tmp_path: Path) -> None:
+    """Files that cannot be read are named with their reasons, whatever they hold and however they are named."""
+    made = tmp_path / "bad"
+    made.mkdir()
+    (made / "good.csv").write_text("name,food\nheron,fish,much\nowl\n")
+    (made / "junk.md").write_bytes(b"\x00\x01")
+    (made / "rows.jsonl").write_text('{"a": 1}\n{"a": \n')
+    (made / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (made / "word.docx").write_bytes(b"PK")
+    (made / os.fsdecode(b"caf\xe9.txt")).write_text("Coffee.")
+    result = create_ingest(store, checkpointer=InMemorySaver()).invoke(
+        {"paths": [str(made)]}, {"configurable": {"thread_id": "t"}}
+    )
+    assert names(result["ingested"]) == ["good.csv"]
+    reasons = {Path(one["source"]).name: one["reason"] for one in result["failed"]}
+    assert "binary" in reasons.pop("junk.md")
+    assert "line 2 is no JSON" in reasons.pop("rows.jsonl")
+    assert "No such file" in reasons.pop("gone.txt")
+    assert "damaged" in reasons.pop("word.docx")
+    assert "name is no UTF-8" in reasons.pop("caf?.txt")
+    assert reasons == {}
+
+
+async def test_passages_say_where_they_stand(store: Documents, folder: Path) -> None:
+    """What is stored of a passage opens its place and can be filtered: file, section, line, format, age."""
+    await create_ingest(store).ainvoke({"paths": [str(folder / "heron.md")]})
+    records = store._client.scroll("documents", limit=10, with_payload=True)[0]
+    payloads = sorted((record.payload or {} for record in records), key=lambda payload: payload["index"])
+    text = (folder / "heron.md").read_text()
+    assert [text[payload["start"] : payload["end"]] for payload in payloads] == [one["text"] for one in payloads]
+    assert [(one["heading"], one["section"], one["metadata"]["line"]) for one in payloads] == [
+        ("Heron", 0, 2),
+        ("Heron > Nest", 1, 5),
+    ]
+    assert {one["metadata"]["format"] for one in payloads} == {"markdown"}
+    assert all(one["metadata"]["modified"].startswith("20") for one in payloads)
+
+
+async def test_no_text_is_checkpointed(store: Documents, folder: Path) -> None:
+    """Checkpoints hold paths and counts: texts and vectors are large, and stay out of the database."""
+    saver = InMemorySaver()
+    await create_ingest(store, checkpointer=saver).ainvoke(
+        {"paths": [str(folder)]}, {"configurable": {"thread_id": "t"}}
+    )
+    held = repr([dict(saver.storage), dict(saver.writes), saver.blobs])
+    assert "heron.md" in held
+    assert "hunts mice" not in held
+    lanes = {space for space in saver.storage["t"] if space}
+    assert len(lanes) == 3
+    assert all(len(saver.storage["t"][space]) >= 5 for space in lanes)  # its input, and each of its four nodes
+
+
+async def test_a_failed_run_goes_on_in_the_same_process(
+    store: Documents, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the store failed, the run resumes: what was in hand is loaded again, and nothing is missing or double."""
+    graph, config = create_ingest(store, checkpointer=InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    upsert, calls = store.upsert, 0
+
+    async def fails_once(*args: Any, **options: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise StorageError("The disk is full.")
+        return await upsert(*args, **options)
+
+    monkeypatch.setattr(store, "upsert", fails_once)
+    with pytest.raises(StorageError, match="disk is full"):
+        await graph.ainvoke({"paths": [str(folder)]}, config)  # type: ignore[call-overload]
+    events = [event async for event in graph.astream(None, config, stream_mode="custom")]  # type: ignore[call-overload]
+    result = graph.get_state(config).values  # type: ignore[arg-type]
+    assert names(result["ingested"]) == ["heron.md", "owl.txt", "swift.html"]
+    assert len(result["failed"]) == 1
+    assert result["passages"] == store.count() == 4
+    assert [event["done"] for event in events if event["event"] == "file"][-1] == 4
+
+
+async def test_two_runs_and_a_search_at_once(store: Documents, folder: Path) -> None:
+    """Two runs over the same files and searches beside them end well, and the loop is never blocked for long."""
+    for number in range(12):
+        (folder / f"{number}.md").write_text(f"# Note {number}\n\nThe code of note {number} is {number * 7}.\n")
+    graph, longest = create_ingest(store), 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            started = time.perf_counter()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.perf_counter() - started)
+
+    async def search() -> None:
+        for _ in range(5):
+            await store.search("What is the code of note 7?")
+            await asyncio.sleep(0.02)
+
+    watcher = asyncio.create_task(watch())
+    given = {"paths": [str(folder)]}
+    first, second, _ = await asyncio.gather(graph.ainvoke(given), graph.ainvoke(given), search())
+    watcher.cancel()
+    assert len(first["failed"]) == len(second["failed"]) == 1
+    assert store.count() == 16
+    assert all((await store.sources()).values())
+    assert (await store.search("What is the code of note 7?", limit=1))[0]["text"].endswith("is 49.")
+    assert longest < 0.5  # a busy machine is slow too; a blocked loop would stand still for the whole run
+
+
+_RUN = """
+import sys
 from pathlib import Path
 from freehold.checkpoints import SqliteCheckpointer
 from freehold.graphs import create_ingest
 from freehold.inference import LlamaEmbeddings
 from freehold.memory import Documents, EdgeQdrantClient
-home, model = Path(sys.argv[1]), sys.argv[2]
-graph = create_ingest(Documents(EdgeQdrantClient(home / "qdrant"), LlamaEmbeddings(model)),
-                      checkpointer=SqliteCheckpointer(home / "checkpoints.sqlite"))
+home, model, resumed = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "resumed"
+client, embeddings = EdgeQdrantClient(home / "qdrant"), LlamaEmbeddings(model)
+documents, checkpointer = Documents(client, embeddings), SqliteCheckpointer(home / "checkpoints.sqlite")
+graph = create_ingest(documents, checkpointer=checkpointer)
 config = {"configurable": {"thread_id": "t"}}
-for event in graph.stream({"paths": [str(home / "files")]}, config, stream_mode="custom", durability="sync"):
-    if event["done"] == 13:
-        os.kill(os.getpid(), signal.SIGKILL)
+given = None if resumed and graph.get_state(config).next else {"paths": [str(home / "files")]}
+for event in graph.stream(given, config, stream_mode="custom"):
+    print(event["event"], event.get("done", 0), flush=True)
+for opened in (checkpointer, documents, client, embeddings):
+    opened.close()
 """
 
 
-def test_goes_on_after_a_kill(tmp_path: Path, embedder: LlamaEmbeddings) -> None:
-    """After kill -9 in the second batch the run resumes there, from the checkpoint, and stores nothing twice."""
+def run_and_kill(home: Path, way: str, after: int | None) -> bool:
+    """Run the graph in a process of its own, killed after so many events; whether it came to its end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _RUN, str(home), str(MODEL), way], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as events:
+        for number, _ in enumerate(events, start=1):
+            if number == after:
+                process.send_signal(signal.SIGKILL)
+                break
+        events.read()
+    code = process.wait()
+    assert code in (0, -signal.SIGKILL)
+    return code == 0
+
+
+def stored_ids(home: Path, embedder: LlamaEmbeddings) -> set[str]:
+    """The passages in a store, each of a document that is whole."""
+    client = EdgeQdrantClient(home / "qdrant")
+    documents = Documents(client, embedder)
+    assert all(asyncio.run(documents.sources()).values())
+    found = client.scroll("documents", limit=1_000)[0]
+    assert len(found) == documents.count()
+    documents.close()
+    client.close()
+    return {str(record.id) for record in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["resumed", "anew"])
+def test_kills_lose_and_double_nothing(tmp_path: Path, embedder: LlamaEmbeddings, way: str) -> None:
+    """Killed again and again at random moments, a run ends with exactly what an undisturbed one stores."""
+    files = tmp_path / "home" / "files"
+    files.mkdir(parents=True)
+    for number in range(24):
+        notes = "".join(f"## Part {part}\n\nThe code of {number}.{part} is {number * part}.\n\n" for part in range(3))
+        (files / f"{number:02}.md").write_text(f"# Note {number}\n\n{notes}")
+    dice = random.Random(way)
+    kills = 0
+    while not run_and_kill(tmp_path / "home", way, dice.randint(1, 14) if kills < 4 else None):
+        kills += 1
+    assert kills >= 2
+    killed = stored_ids(tmp_path / "home", embedder)
+    shutil.rmtree(tmp_path / "home" / "qdrant")
+    (tmp_path / "home" / "checkpoints.sqlite").unlink()
+    assert run_and_kill(tmp_path / "home", "anew", None)
+    assert killed == stored_ids(tmp_path / "home", embedder)
+    assert len(killed) == 72
+
+
+def test_a_lane_goes_on_where_it_was(tmp_path: Path, embedder: LlamaEmbeddings) -> None:
+    """After kill -9 the lanes resume from their own checkpoints: files that were stored are not read again."""
     (tmp_path / "files").mkdir()
-    for number in range(20):
-        (tmp_path / "files" / f"{number:02}.md").write_text(
-            f"# Note {number}\nThe code of note {number} is {number * 7}.\n"
-        )
-    done = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path), str(MODEL)], check=False)
-    assert done.returncode == -signal.SIGKILL
-    shutil.rmtree(tmp_path / "files" / "__pycache__", ignore_errors=True)
+    for number in range(48):
+        (tmp_path / "files" / f"{number:02}.md").write_text(f"The code of note {number} is {number * 7}.\n")
+    assert not run_and_kill(tmp_path, "anew", 40)
     client = EdgeQdrantClient(tmp_path / "qdrant")
     documents = Documents(client, embedder)
     checkpointer = SqliteCheckpointer(tmp_path / "checkpoints.sqlite")
     graph, config = create_ingest(documents, checkpointer=checkpointer), {"configurable": {"thread_id": "t"}}
-    assert 8 <= documents.count() < 20
-    steps = [next(iter(step)) for step in graph.stream(None, config, stream_mode="updates")]  # type: ignore[call-overload]
-    assert steps == ["read_files", "read_files", "remove_deleted"]
+    assert graph.get_state(config).next in [("ingest_files",) * lanes for lanes in (1, 2, 3)]  # type: ignore[arg-type]
+    events = list(graph.stream(None, config, stream_mode="custom"))  # type: ignore[call-overload]
+    read = [event for event in events if event["event"] == "file"]
+    assert 0 < len(read) < 48
+    assert read[-1]["done"] == 48
     result = graph.get_state(config).values  # type: ignore[arg-type]
-    assert len(result["ingested"]) == documents.count() == 20
-    assert len(graph.invoke({"paths": [str(tmp_path / "files")]}, config)["skipped"]) == 20  # type: ignore[call-overload]
+    assert len(result["ingested"]) == result["passages"] == documents.count() == 48
+    assert len(graph.invoke({"paths": [str(tmp_path / "files")]}, config)["skipped"]) == 48  # type: ignore[call-overload]
     checkpointer.close()
     documents.close()
     client.close()

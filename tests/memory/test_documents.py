@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from langchain_core.retrievers import BaseRetriever
 from qdrant_client import QdrantClient, models
 
 from freehold.errors import DocumentError, StorageError
 from freehold.inference import LlamaEmbeddings
-from freehold.memory import DocumentRetriever, Documents, EdgeQdrantClient, LoadedDocument, split
+from freehold.memory import Documents, EdgeQdrantClient, LoadedDocument, split
+from freehold.memory.documents import _noted
 from freehold.state import Passage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,36 +65,6 @@ async def fill(documents: Documents) -> None:
     await documents.upsert("tools.md", "1", passages("tools.md", TOOLS))
 
 
-async def test_finds_by_meaning_and_by_word(documents: Documents) -> None:
-    """A question in other words finds its passage, and so does a part number that no embedding knows."""
-    await fill(documents)
-    by_meaning = await documents.search("Which animal feeds on amphibians?", limit=1)
-    assert by_meaning[0]["heading"] == "Birds > Heron"
-    by_word = await documents.search("fh-4711", limit=1)
-    assert by_word[0]["source"] == "tools.md"
-    assert by_word[0]["text"] == TOOLS[by_word[0]["start"] : by_word[0]["end"]]
-
-
-async def test_scores_are_cosines(documents: Documents, embedder: LlamaEmbeddings) -> None:
-    """The score is the cosine whatever the rank, so that one threshold serves every question."""
-    await fill(documents)
-    for passage in await documents.search("What does the owl hunt?", limit=3):
-        vectors = await embedder.embed(["What does the owl hunt?", f"{passage['heading']}\n{passage['text']}"])
-        assert passage["score"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-3)
-    unrelated = await documents.search("the of and", limit=1)
-    assert unrelated == [] or unrelated[0]["score"] < 0.5
-
-
-async def test_search_within_sources_and_limits(documents: Documents) -> None:
-    """A search can be kept to some documents, and an empty question finds nothing."""
-    await fill(documents)
-    found = await documents.search("What does the heron eat?", limit=10, within=["tools.md"])
-    assert {passage["source"] for passage in found} == {"tools.md"}
-    assert await documents.search("   ") == []
-    assert await documents.search("heron", limit=0) == []
-    assert len(await documents.search("heron", limit=2)) == 2
-
-
 async def test_changed_documents_are_replaced(documents: Documents) -> None:
     """A document read again leaves no duplicate and nothing of its earlier content."""
     await fill(documents)
@@ -128,36 +99,12 @@ async def test_cut_short_is_read_again(documents: Documents, embedder: LlamaEmbe
     one = client.scroll("documents", models.Filter(must=[]), limit=1)[0][0]
     assert one.payload is not None
     client.delete("documents", [one.id])
-    client.upsert(
-        "documents",
-        [
-            models.PointStruct(
-                id=99, vector={"dense": [1.0] * 384}, payload={**one.payload, "source": "new.md", "total": 2}
-            )
-        ],
-    )
+    cut = {**one.payload, **_noted("new.md", "1", 2, "")}
+    client.upsert("documents", [models.PointStruct(id=99, vector={"dense": [1.0] * 384}, payload=cut)])
     reopened = Documents(client, embedder)
     assert (await reopened.sources())["new.md"] == ""
     await reopened.upsert("new.md", "1", passages("new.md", TOOLS))
     assert (await reopened.sources())["new.md"] == "1"
-
-
-def test_retriever_serves_both_kinds_of_caller(documents: Documents) -> None:
-    """The retriever gives LangChain documents with every key of a passage, the same to `invoke` and `ainvoke`."""
-    asyncio.run(fill(documents))
-    retriever = DocumentRetriever(documents=documents, limit=2)
-    assert isinstance(retriever, BaseRetriever)
-    found = retriever.invoke("What does the heron eat?")
-    assert found == asyncio.run(retriever.ainvoke("What does the heron eat?"))
-    assert found[0].page_content.startswith("The grey heron")
-    assert set(found[0].metadata) == set(Passage.__annotations__) - {"text"}
-
-
-async def test_many_searches_on_one_loop(documents: Documents) -> None:
-    """A hundred concurrent searches all come back right."""
-    await fill(documents)
-    found = await asyncio.gather(*(documents.search(f"heron {number}", limit=1) for number in range(100)))
-    assert all(one[0]["heading"] == "Birds > Heron" for one in found)
 
 
 async def test_any_qdrant_will_do(embedder: LlamaEmbeddings) -> None:
@@ -235,11 +182,11 @@ class Served(QdrantClient):
     def create_payload_index(self, *_: Any, **__: Any) -> Any:
         """Local mode only warns here."""
 
-    def scroll(self, *arguments: Any, **options: Any) -> Any:
+    def facet(self, *arguments: Any, **options: Any) -> Any:
         self.readers.append(threading.current_thread().name)
         if self.down:
             raise ConnectionError("the server is down")
-        return super().scroll(*arguments, **options)
+        return super().facet(*arguments, **options)
 
 
 def read_out(documents: Documents) -> None:
@@ -300,12 +247,6 @@ async def test_a_server_is_read_at_most_every_ten_seconds(embedder: LlamaEmbeddi
     server.close()
 
 
-async def test_half_a_surrogate_pair_is_searched(documents: Documents) -> None:
-    """A broken emoji in a question finds what the rest of the question finds."""
-    await fill(documents)
-    assert (await documents.search("What does the heron eat? \ud83d", limit=1))[0]["heading"] == "Birds > Heron"
-
-
 async def test_closed_documents_say_so(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> None:
     """Every method that needs the store gives Freehold's own error after close; closing twice is closing once."""
     documents = Documents(client, embedder)
@@ -323,3 +264,75 @@ async def test_closed_documents_say_so(client: EdgeQdrantClient, embedder: Llama
     with pytest.raises(StorageError, match="closed"):
         documents.count()
     assert documents.version()
+
+
+async def test_an_earlier_collection_opens_and_is_searched(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> None:
+    """A collection made before sections, metadata and stamps were stored still answers, and gets the new indexes."""
+    client.create_collection(
+        "documents",
+        {"dense": models.VectorParams(size=384, distance=models.Distance.COSINE)},
+        sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+    )
+    old: dict[str, Any] = {
+        "text": "The heron eats fish.",
+        "source": "old.md",
+        "heading": "",
+        "page": None,
+        "start": 0,
+        "end": 20,
+        "digest": "1",
+        "total": 1,
+    }
+    vector = (await embedder.embed([old["text"]]))[0].tolist()
+    client.upsert("documents", [models.PointStruct(id=1, vector={"dense": vector}, payload=old)])
+    documents = Documents(client, embedder)
+    assert (await documents.search("What does the heron eat?"))[0]["source"] == "old.md"
+    assert await documents.sources() == {"old.md": "1"}
+    await fill(documents)
+    assert set(await Documents(client, embedder).sources()) > {"old.md"}, "with some of either version"
+    assert set(client.get_collection("documents").payload_schema) >= {"source", "section", "metadata.format"}
+    documents.close()
+
+
+async def test_a_search_passes_between_the_parts_of_a_long_document(documents: Documents) -> None:
+    """While a long document is written, a search does not wait for all of it."""
+    await fill(documents)
+    count = 2_560
+    many = [passage(number, f"Bird number {number} sits on branch {number % 7}.") for number in range(count)]
+    vectors = np.random.default_rng(0).normal(size=(count, 384)).astype(np.float32)
+    writing = asyncio.create_task(documents.upsert("long.md", "1", many, vectors=vectors))
+    await asyncio.sleep(0)
+    found = await documents.search("What does the owl hunt?", limit=1, within=["birds.md"])
+    assert found[0]["heading"] == "Birds > Owl"
+    assert not writing.done()
+    assert (await documents.sources())["long.md"] == ""
+    assert await writing == count
+    assert (await documents.sources())["long.md"] == "1"
+
+
+async def test_two_writers_of_a_document_leave_one_of_them(documents: Documents) -> None:
+    """Whoever began last wins whole: no passage of the other stays, and none is missing."""
+    for _ in range(5):
+        texts = [[passage(number, f"{name} {number}") for number in range(300)] for name in ("first", "second")]
+        vectors = np.ones((300, 384), dtype=np.float32)
+        await asyncio.gather(
+            documents.upsert("a.md", "1", texts[0], vectors=vectors),
+            documents.upsert("a.md", "2", texts[1], vectors=vectors),
+        )
+        assert documents.count() == 300
+        assert (await documents.sources())["a.md"] in ("1", "2")
+    reopened = Documents(documents._client, documents._embedder)
+    assert await reopened.sources() == await documents.sources()
+    reopened.close()
+
+
+async def test_stamps_are_kept_with_documents(documents: Documents, embedder: LlamaEmbeddings) -> None:
+    """A stamp outlives the process and can be renewed without writing the passages again."""
+    await documents.upsert("birds.md", "1", passages("birds.md", BIRDS), stamp="old")
+    version = documents.version()
+    await documents.restamp({"birds.md": "new", "never.md": "x"})
+    assert documents.version() == version
+    reopened = Documents(documents._client, embedder)
+    assert (await reopened.stored())["birds.md"].stamp == "new"
+    assert reopened.version() == version
+    reopened.close()

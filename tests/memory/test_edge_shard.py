@@ -75,6 +75,22 @@ def test_optimise_keeps_what_is_written_meanwhile(client: EdgeQdrantClient) -> N
     reopened.close()
 
 
+def test_a_second_optimisation_waits_for_the_first(client: EdgeQdrantClient) -> None:
+    """Who asks for the index has it when the call returns, also where the upkeep was building it already."""
+    client.upsert(NAME, [point(n, [1.0, n, n % 7]) for n in range(300)])
+    shard = client._folder.shard(NAME)
+    worker = threading.Thread(target=client.optimize, args=(NAME,))
+    worker.start()
+    while worker.is_alive() and shard._journal is None:
+        threading.Event().wait(0.001)
+    client.upsert(NAME, [point(300, [1.0, 300.0, 1.0])])
+    client.optimize(NAME)
+    assert shard.unindexed == 0
+    assert shard._journal is None
+    worker.join()
+    assert client.count(NAME).count == 301
+
+
 def test_upkeep_runs_by_itself(tmp_path: Path) -> None:
     """Enough writes start an optimisation without anybody asking."""
     client = EdgeQdrantClient(tmp_path, optimize_after=10, flush_every=0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 
@@ -105,6 +106,55 @@ async def test_facts_are_limited() -> None:
     assert await StatementExtractor(max_characters=6).extract("I like tea") == ["I like"]
     with pytest.raises(SettingsError, match="max_facts=0"):
         StatementExtractor(max_facts=0)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("I have a dog. He is called Rex.", ["I have a dog. He is called Rex"]),
+        ("The boiler code is 4711. Where is the boiler?", ["The boiler code is 4711"]),
+        ("Rex is allergic to chicken. It makes him ill.", ["Rex is allergic to chicken. It makes him ill"]),
+        ("The bin goes out on Monday. The gate is green.", ["The bin goes out on Monday", "The gate is green"]),
+        ("Remember that the key hangs in the shed.", ["Remember that the key hangs in the shed"]),
+        ("Thanks a lot! Show me the manual. boiler pressure gauge", []),
+        ("Please translate this. You are great. Good morning!", []),
+        ("> The moon is made of cheese\nI like cheese.", ["I like cheese"]),
+        ("You said that I like coffee. I like tea.", ["I like tea"]),
+    ],
+)
+async def test_without_a_model_statements_are_kept_as_they_are(message: str, expected: list[str]) -> None:
+    """What a message states about anything is kept in its own words; what it asks, requests or quotes is not."""
+    assert await StatementExtractor().extract(message) == expected
+    assert await answering().extract(message) == expected  # the same for a model that fails
+
+
+async def test_a_model_that_is_not_capable_loses_nothing(demo: ModelExtractor) -> None:
+    """The demonstration model knows a few kinds of facts; the rest of the message is kept raw, and can be searched."""
+    found = await demo.examine("My name is Ada. The boiler code is 4711. What is yours?")
+    assert found.facts == ["Name is Ada", "The boiler code is 4711"]
+    assert found.refused["question"] == 1
+
+
+async def test_a_capable_model_decides_what_is_left_out() -> None:
+    """With a model that can be trusted to, nothing but its facts is kept, and those still need evidence."""
+    model = FakeListChatModel(responses=['{"facts": ["Likes tea", "Likes coffee"]}'])
+    found = await ModelExtractor(model, capable=True).examine("I like tea. I think it rains. The gate is green.")
+    assert (found.facts, dict(found.refused)) == (["Likes tea"], {"no_evidence": 1})
+    silent = ModelExtractor(FakeListChatModel(responses=['{"facts": []}']), capable=True)
+    assert await silent.extract("I think it rains.") == []
+    broken = ModelExtractor(FakeListChatModel(responses=[]), capable=True)
+    assert await broken.extract("I think it rains.") == ["I think it rains"]
+
+
+@given(st.text(max_size=400), st.text(max_size=200))
+def test_whatever_is_kept_stands_in_the_message(message: str, answer: str) -> None:
+    """No rule makes up a word: each piece's words stand in the message, in their order."""
+    found = asyncio.run(StatementExtractor().examine(message, answer))
+    said = " ".join(re.findall(r"\w+", message.replace("\u2019", "'")))
+    for fact in found.facts:
+        for sentence in fact.split(". "):
+            assert " ".join(re.findall(r"\w+", sentence)) in said
+    assert all(count > 0 for count in found.refused.values())
 
 
 def test_extraction_works_on_any_loop(demo: ModelExtractor) -> None:

@@ -6,10 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from qdrant_client import models
 
 from freehold import Context
 from freehold.errors import ScopeError
@@ -43,7 +45,7 @@ def files_named(folder: Path, pattern: str) -> list[Path]:
 @pytest.mark.parametrize("wild", ["*", "", " ", "ada*", "a/b", "ada bob", "../ada", "ada\n", '{"ne": "x"}'])
 def test_ids_that_a_store_could_misread_are_refused(wild: str) -> None:
     """mem0 answers the user `*` with everyone's memories; such a context cannot be made."""
-    for key in ("user_id", "tenant", "agent_id"):
+    for key in ("user_id", "tenant", "agent_id", "session_id"):
         with pytest.raises(ScopeError):
             Context(**{key: wild})  # type: ignore[arg-type]
 
@@ -58,7 +60,7 @@ async def test_nobody_sees_another_users_memories(memory: LongTermMemory) -> Non
 async def test_by_id_calls_ask_whose_it_is(memory: LongTermMemory) -> None:
     """Knowing an id is not enough to read or delete what it names: mem0's own by-id calls are not scoped."""
     (stored,) = await memory.add(SECRET, ADA)
-    for other in (BOB, Context(user_id="ada", tenant="elsewhere"), Context(user_id="ada", agent_id="helper")):
+    for other in (BOB, Context(user_id="ada", tenant="elsewhere"), Context(user_id="bob", agent_id="helper")):
         assert await memory.get(stored["id"], other) is None
         assert not await memory.delete(stored["id"], other)
     assert await memory.get(stored["id"], ADA) == stored
@@ -74,17 +76,76 @@ async def test_tenants_do_not_share_a_user(memory: LongTermMemory) -> None:
     assert len(await memory.list(Context(user_id="b", tenant="a"))) == 1
 
 
-async def test_agents_keep_to_their_own(memory: LongTermMemory) -> None:
-    """An agent sees what it stored for its user, never another user's; the user without an agent sees everything."""
-    cook, clerk = (Context(user_id="ada", agent_id=agent) for agent in ("cook", "clerk"))
-    await memory.add("Likes soup", cook)
-    await memory.add("Pays by card", clerk)
-    assert [found["text"] for found in await memory.list(cook)] == ["Likes soup"]
-    assert [found["text"] for found in await memory.search("payment", cook)] == ["Likes soup"]
-    assert len(await memory.list(ADA)) == 2
-    assert await memory.list(Context(user_id="bob", agent_id="cook")) == []
-    assert await memory.forget(cook) == 2
-    assert await memory.list(ADA) == []
+COOK, CLERK = (Context(user_id="ada", agent_id=agent) for agent in ("cook", "clerk"))
+MONDAY, TUESDAY = (Context(user_id="ada", session_id=session) for session in ("monday", "tuesday"))
+
+
+async def test_each_scope_is_seen_where_it_should_be(memory: LongTermMemory) -> None:
+    """Every run sees the user's memories; those of a session or an agent are seen there and nowhere else."""
+    await memory.add("Likes soup", COOK)
+    await memory.add("Salts it twice", COOK, scope="agent")
+    await memory.add("Plans a party", MONDAY, scope="session")
+    both = Context(user_id="ada", agent_id="cook", session_id="monday")
+    expected = {
+        ADA: {"Likes soup"},
+        COOK: {"Likes soup", "Salts it twice"},
+        CLERK: {"Likes soup"},
+        MONDAY: {"Likes soup", "Plans a party"},
+        TUESDAY: {"Likes soup"},
+        both: {"Likes soup", "Salts it twice", "Plans a party"},
+        Context(user_id="bob", agent_id="cook", session_id="monday"): set(),
+    }
+    for context, texts in expected.items():
+        assert {found["text"] for found in await memory.list(context)} == texts
+        assert {found["text"] for found in await memory.search("soup, salt, party", context)} == texts
+    assert len(await memory.list(ADA, everything=True)) == 3
+    assert await memory.list(BOB, everything=True) == []
+    assert await memory.forget(COOK) == 3
+    assert await memory.list(both) == []
+
+
+async def test_a_memory_of_another_session_cannot_be_reached_by_its_id(memory: LongTermMemory) -> None:
+    """By-id calls hold to the scope and not to the user alone."""
+    (stored,) = await memory.add("Plans a party", MONDAY, scope="session")
+    assert (stored["scope"], stored["session_id"]) == ("session", "monday")
+    for other in (ADA, TUESDAY, COOK):
+        assert await memory.get(stored["id"], other) is None
+        assert await memory.update(stored["id"], "Plans nothing", other) is None
+        assert await memory.history(stored["id"], other) == []
+        assert not await memory.delete(stored["id"], other)
+    assert await memory.get(stored["id"], MONDAY) == stored
+
+
+async def test_a_scope_needs_its_id(memory: LongTermMemory) -> None:
+    """What belongs to a session cannot be stored without one: it would be seen by all, or by none."""
+    for scope in ("session", "agent", "everyone"):
+        with pytest.raises(ScopeError, match=scope):
+            await memory.add(SECRET, ADA, scope=scope)  # type: ignore[arg-type]
+    assert await memory.list(ADA, everything=True) == []
+
+
+async def test_what_was_stored_before_there_were_scopes_is_found(embedder: LlamaEmbeddings, tmp_path: Path) -> None:
+    """A collection of an earlier version keeps its users and agents."""
+    client = EdgeQdrantClient(tmp_path / "qdrant")
+    vectors = await embedder.embed(["Likes soup", "Salts it"])
+    client.create_collection(
+        "memories",
+        vectors_config=models.VectorParams(size=embedder.dimension, distance=models.Distance.COSINE),
+        sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+    )
+    common = {"user_id": "default/ada", "created_at": "2026-01-01T00:00:00+00:00"}
+    payloads: list[dict[str, str]] = [{"data": "Likes soup"}, {"data": "Salts it", "agent_id": "cook"}]
+    points = [
+        models.PointStruct(id=str(uuid.uuid4()), vector={"": vector.tolist()}, payload={**common, **payload})
+        for vector, payload in zip(vectors, payloads, strict=True)
+    ]
+    client.upsert("memories", points=points)
+    memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
+    assert [found["text"] for found in await memory.list(ADA)] == ["Likes soup"]
+    assert {found["text"] for found in await memory.search("salt", COOK)} == {"Likes soup", "Salts it"}
+    assert {found["scope"] for found in await memory.list(COOK)} == {"user", "agent"}
+    memory.close()
+    client.close()
 
 
 @pytest.mark.parametrize("query", ['{"user_id": "*"}', "* OR 1=1", "user_id:bob", "'; DROP TABLE history; --"])
@@ -101,7 +162,7 @@ async def test_forgetting_leaves_no_byte(memory: LongTermMemory, client: EdgeQdr
     (dropped,) = await memory.add("The xylophone was a present", ADA)
     await memory.delete(dropped["id"], ADA)
     await memory.add(SECRET, ADA)
-    await memory.add(f"{SECRET}, says the cook", Context(user_id="ada", agent_id="cook"))
+    await memory.add(f"{SECRET}, says the cook", COOK, scope="agent")
     await memory.add("Bob likes tangerines", BOB)
     client.flush()
     assert files_with(tmp_path, SECRET)
@@ -156,7 +217,7 @@ client = EdgeQdrantClient(folder / "qdrant")
 memory = LongTermMemory(client, LlamaEmbeddings(model_path(EMBEDDING_MODEL)), KeepWhole(), folder / "memory")
 ada = Context(user_id="ada")
 run_sync(memory.list(ada))
-memory._mem0.db.add_history = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+memory._worker._mem0.db.add_history = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 run_sync(memory.add(sys.argv[2], ada))
 """
 
@@ -247,7 +308,7 @@ async def test_the_duplicate_check_survives_a_rewrite(memory: LongTermMemory, cl
     before = client.get_collection("memories")
     await memory.forget(ADA)
     after = client.get_collection("memories")
-    assert set(after.payload_schema) == set(before.payload_schema) == {"user_id", "agent_id", "fingerprint"}
+    assert set(after.payload_schema) == set(before.payload_schema) >= {"user_id", "audience", "fingerprint"}
     assert after.config.params == before.config.params
     assert await memory.add("Bob likes tangerines", BOB) == []
     (row,) = client.scroll("memories", with_vectors=True)[0]

@@ -200,3 +200,84 @@ async def test_no_more_questions_than_allowed(client: EdgeQdrantClient, embedder
     await index.close()
     with pytest.raises(SettingsError, match="max_questions=0"):
         SemanticIndex(client, embedder, max_questions=0)
+
+
+def files_with(folder: Path, text: str) -> set[str]:
+    """Names of the files that hold a text."""
+    return {path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()}
+
+
+async def test_forgetting_an_owner(client: EdgeQdrantClient, embedder: LlamaEmbeddings, tmp_path: Path) -> None:
+    """Protects who is forgotten, down to the bytes, and everyone else; the collection keeps its indexes."""
+    index = SemanticIndex(client, embedder)
+    for owner in ("ada", "bob", ""):
+        await index.add(f"{owner}.k", f"{QUESTION} {owner or 'nobody'}", "s", owner=owner)
+    before = client.get_collection("cache")
+    client.flush()
+
+    assert files_with(tmp_path, f"{QUESTION} ada")
+    await index.forget("ada")
+    client.flush()
+    assert files_with(tmp_path, f"{QUESTION} ada") == set()
+    assert files_with(tmp_path, f"{QUESTION} bob")
+    assert {key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)} == {"bob.k", ".k"}
+    after = client.get_collection("cache")
+    assert (after.payload_schema.keys(), after.config.params) == (before.payload_schema.keys(), before.config.params)
+    await index.forget("nobody known")
+    assert client.count("cache").count == 2
+    assert [found.name for found in client.get_collections().collections] == ["cache"]
+    await index.close()
+
+
+async def test_questions_that_name_no_owner_are_forgotten_with_anyone(
+    client: EdgeQdrantClient, index: SemanticIndex
+) -> None:
+    """Protects who is forgotten from an earlier version, which kept their questions without their name."""
+    await index.add("k", QUESTION, "s", owner="bob")
+    old = {"key": "old", "question": PARAPHRASE, "scope": "s", "expires_at": 1e10}
+    client.upsert("cache", [models.PointStruct(id=1, vector=[1.0] * 384, payload=old)])
+    await index.forget("ada")
+    assert [key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)] == ["k"]
+
+
+@pytest.mark.parametrize("survivors", range(1, 9))
+async def test_an_interrupted_rewrite_costs_no_question(
+    client: EdgeQdrantClient,
+    embedder: LlamaEmbeddings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    survivors: int,
+) -> None:
+    """Protects everyone else, whichever step fails: the next opening has their questions, the next call finishes."""
+    index = SemanticIndex(client, embedder)
+    await index.add("a", "a quokka in the pantry", "s", owner="ada")
+    await index.add("b", QUESTION, "s", owner="bob")
+    steps = 0
+
+    def failing(name: str) -> None:
+        real = getattr(EdgeQdrantClient, name)
+
+        def step(*args: object, **kwargs: object) -> object:
+            nonlocal steps
+            steps += 1
+            if steps > survivors:
+                raise OSError("the disk is gone")
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(EdgeQdrantClient, name, step)
+
+    for name in ("create_collection", "upsert", "flush", "delete_collection"):
+        failing(name)
+    with pytest.raises(StorageError):
+        await index.forget("ada")
+    monkeypatch.undo()
+    await index.close()
+    later = SemanticIndex(client, embedder)
+    assert [key for key, _, _ in await later.nearest(QUESTION, "s")] == ["b"]
+    await later.forget("ada")
+    assert [key for key, _, _ in await later.nearest(QUESTION, "s", limit=5)] == ["b"]
+    assert [found.name for found in client.get_collections().collections] == ["cache"]
+    client.flush()
+    assert files_with(tmp_path, "quokka") == set()
+    assert not {path for path in files_with(tmp_path, "") if path.endswith(".rewritten")}
+    await later.close()

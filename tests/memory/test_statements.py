@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.memory.statements import clauses, is_about_writer, is_question, mentions_writer, supports
+from freehold.memory.statements import (
+    clauses,
+    is_about_writer,
+    is_question,
+    mentions_writer,
+    questions,
+    says_something,
+    supports,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +92,30 @@ def test_first_person_statements_are_worth_keeping(clause: str) -> None:
 def test_greetings_requests_and_passing_remarks_are_not(clause: str) -> None:
     """What concerns this conversation only does not fill the memory."""
     assert not is_about_writer(clause)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["The gate is green", "Rex eats only chicken.", "Our plan is to wait", "Tea costs 3 euros", "It broke again"],
+)
+def test_statements_about_anything_say_something(sentence: str) -> None:
+    """Without a model, raw statements are kept whatever they are about."""
+    assert says_something(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["boiler pressure gauge", "Show me the gate", "Thanks for that!", "Good morning to you.", "Hm", "You are kind."],
+)
+def test_requests_thanks_and_keywords_say_nothing(sentence: str) -> None:
+    """The memory is no log of what was typed."""
+    assert not says_something(sentence)
+
+
+def test_questions_are_counted() -> None:
+    """Each question of a message is one, and a statement is none."""
+    assert questions("I like tea. Do you? where is it") == 2
+    assert questions("") == questions("I like tea.") == 0
 
 
 @pytest.mark.parametrize(

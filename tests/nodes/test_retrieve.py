@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
+from freehold import Workspace
 from freehold.context import Context
+from freehold.errors import UserError
+from freehold.memory import DocumentRetriever
 from freehold.nodes import RecallMemory, Retrieve, SaveMemory
 from freehold.state import Memory
 
@@ -80,3 +84,59 @@ def test_a_memory_that_is_down_costs_memories_only() -> None:
     assert RecallMemory(Facts("down"))(STATE)["decisions"][0]["decision"] == "error"
     assert SaveMemory(Facts("down"))(STATE)["decisions"][0]["decision"] == "error"
     assert SaveMemory(Facts())(STATE)["decisions"][0]["details"]["facts"] == ["default likes tea"]
+
+
+PAGES = [
+    Document("one", metadata={"source": "a.pdf", "page": 1, "score": 0.9, "metadata": {"format": "pdf"}}),
+    Document("two", metadata={"source": "a.pdf", "page": 2, "score": 0.8, "metadata": {"format": "pdf"}}),
+    Document("three", metadata={"source": "b.md", "page": None, "score": 0.7, "format": "markdown"}),
+]
+
+
+def test_a_run_narrows_and_never_widens() -> None:
+    """The state's conditions hold beside the node's own, for a retriever that cannot filter as well."""
+    anyone = Retrieve(Notes(documents=PAGES))
+    assert [p["text"] for p in anyone({**STATE, "where": {"format": "pdf"}})["passages"]] == ["one", "two"]
+    assert [p["text"] for p in anyone({**STATE, "where": {"format": "markdown"}})["passages"]] == ["three"]
+    narrow = Retrieve(Notes(documents=PAGES), where={"format": "pdf"})
+    assert [p["text"] for p in narrow(STATE)["passages"]] == ["one", "two"]
+    assert [p["text"] for p in narrow({**STATE, "where": {"page": {"gte": 2}}})["passages"]] == ["two"]
+    assert narrow({**STATE, "where": {"format": "markdown"}})["passages"] == []
+    assert [p["text"] for p in narrow({**STATE, "where": None})["passages"]] == ["one", "two"]
+    assert narrow({**STATE, "where": {}})["passages"][0]["metadata"] == {"format": "pdf"}
+
+
+def test_a_condition_that_cannot_be_used_finds_nothing() -> None:
+    """A run's mistake is told in the decision and widens nothing; the author's is told when the node is made."""
+    for where in ({"page": {"near": 3}}, "format=pdf", [{"format": "pdf"}]):
+        update = Retrieve(Notes(documents=PAGES))({**STATE, "where": where})
+        assert update["passages"] == []
+        assert update["decisions"][0]["decision"] == "error"
+        assert "filter" in update["decisions"][0]["reason"]
+    with pytest.raises(UserError, match="near"):
+        Retrieve(Notes(), where={"page": {"near": 3}})
+
+
+def test_a_documents_retriever_searches_within_the_conditions(workspace: Workspace) -> None:
+    """They reach the store: the best of what is allowed is found, not what is left of the best of all."""
+    retriever = DocumentRetriever(documents=workspace.documents, limit=1)
+    question = {"question": "Where does the boiler keep its pressure gauge?"}
+    found = Retrieve(retriever, threshold=-1)(question)["passages"]
+    assert found[0]["source"].endswith("boiler.md")
+    other = {"source": {"not": found[0]["source"]}}
+    within = Retrieve(retriever, threshold=-1)({**question, "where": other})["passages"]
+    assert len(within) == 1
+    assert within[0]["source"] != found[0]["source"]
+
+
+def test_a_rerankers_score_decides_where_there_is_one() -> None:
+    """It is held against its own threshold, whatever the cosine; both decisions show what was measured."""
+    judged = [
+        Document("good", metadata={"score": 0.1, "rerank_score": 0.9}),
+        Document("bad", metadata={"score": 0.8, "rerank_score": 0.05}),
+    ]
+    update = Retrieve(Notes(documents=judged), threshold=0.25, rerank_threshold=0.2)(STATE)
+    assert [(p["text"], p["rerank_score"]) for p in update["passages"]] == [("good", 0.9)]
+    assert (update["decisions"][0]["score"], update["decisions"][0]["threshold"]) == (0.9, 0.2)
+    nothing = Retrieve(Notes(documents=judged[1:]), rerank_threshold=0.2)(STATE)
+    assert (nothing["decisions"][0]["decision"], nothing["decisions"][0]["score"]) == ("nothing", 0.05)
