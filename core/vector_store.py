@@ -11,10 +11,22 @@ from freehold.errors import NetworkRefusedError, SettingsError, StorageError
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-__all__ = ["open_qdrant"]
+__all__ = ["flush", "open_qdrant"]
 
 _LASTING = ("documents", "memories", "store")
 """Collections that cannot be made anew by themselves, as that of cached questions can."""
+
+
+def flush(client: QdrantClient) -> None:
+    """Make what was written outlast a power cut, where the client's store is embedded; a server sees to it itself.
+
+    Raises:
+        StorageError: The disk failed.
+    """
+    from freehold.memory import EdgeQdrantClient
+
+    if isinstance(client, EdgeQdrantClient):
+        client.flush()
 
 
 def open_qdrant(url: str | None, folder: Path, dimension: int) -> QdrantClient:

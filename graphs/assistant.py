@@ -123,7 +123,16 @@ def _situation(workspace: Workspace, prompts: Prompts, cache_key: str) -> Situat
     rules = [file.read_text("utf-8") for file in sorted(path.glob("*.y*ml") if path.is_dir() else [path])]
     return Situation(
         model=digest([sha256(workspace.model_path), cache_key]),
-        prompt=digest([repr(prompts), settings.passages, settings.passage_threshold, str(settings.embedding_model)]),
+        prompt=digest(
+            [
+                repr(prompts),
+                settings.passages,
+                settings.passage_threshold,
+                str(settings.embedding_model),
+                str(settings.reranker),
+                settings.rerank_threshold,
+            ]
+        ),
         guardrails=digest(rules),
         sampling=digest([settings.max_tokens, settings.context_length]),
     )

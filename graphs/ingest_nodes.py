@@ -319,6 +319,7 @@ class RemoveDeleted(_IngestNode):
         self.progress.end(state["run"])
         for source in state["gone"]:
             await self.documents.remove(source)
+        await self.documents.flush()  # the run is about to be called complete
         return {
             "lanes": [],
             "removed": state["gone"],

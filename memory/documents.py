@@ -17,6 +17,7 @@ from freehold.memory.chunking import estimate_tokens, passage_id
 from freehold.memory.document_search import DocumentSearch, indexed_text, of_sources
 from freehold.memory.document_table import DocumentTable, StoredDocument
 from freehold.state import Passage
+from freehold.vector_store import flush
 
 if TYPE_CHECKING:
     import numpy as np
@@ -332,6 +333,10 @@ class Documents(DocumentSearch):
         with self._lock:
             del self._writing[source]
             self._table.forget(source)
+
+    async def flush(self) -> None:
+        """Make what was written outlast a power cut; without it, it outlasts kill -9."""
+        await self._run(lambda: flush(self._client))
 
     def close(self) -> None:
         """Wait for what is under way; the client and the embedder belong to the caller. May be called again."""

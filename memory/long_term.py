@@ -22,6 +22,7 @@ from freehold.memory.scopes import Scope, owner, visible
 from freehold.memory.vocabulary import Vocabularies
 from freehold.portal import run_sync
 from freehold.state import Memory
+from freehold.vector_store import flush
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,6 +162,10 @@ class LongTermMemory:
             return keep(mem0, facts, vectors, place, refused, self._admission)
 
         return counted(await self._run(work))
+
+    async def flush(self) -> None:
+        """Make what was kept outlast a power cut; without it, it outlasts kill -9."""
+        await self._run(lambda mem0: flush(mem0.vector_store.client))
 
     async def search(self, query: str, context: Context, limit: int = 5, threshold: float | None = None) -> Memories:
         """The user's memories that fit a question best, best first.

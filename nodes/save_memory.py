@@ -25,7 +25,8 @@ class MemoryStorage(Protocol):
     """Anything that can keep what a message says about its user.
 
     One that also has `async remember(text, context, *, scope, ttl_seconds, answer)`, as `LongTermMemory` has, is told
-    the scope and what the assistant said before, and says what was refused and superseded.
+    the scope and what the assistant said before, and says what was refused and superseded. One that has `async flush()`
+    is told when the run is done with it.
     """
 
     async def add(self, text: str, context: Context) -> list[Memory]:
@@ -81,6 +82,14 @@ class SaveMemory(Node):
             facts += [memory["text"] for memory in done.stored]
             superseded += done.superseded
             refused.update(done.refused)
+        try:
+            if (facts or superseded) and (flush := getattr(self.memory, "flush", None)) is not None:
+                await flush()  # the run is about to be called complete
+        except Exception as error:  # noqa: BLE001 - as above; what was kept outlasts a kill all the same
+            return {
+                "decisions": [{"decision": "error", "reason": report_failure(self.node, error)}],
+                "remembered": len(state.get("messages", [])),
+            }
         details = {"facts": facts, "superseded": superseded, "refused": dict(refused)}
         reason = f"{len(facts)} new fact{'s' * (len(facts) != 1)}."
         return {
