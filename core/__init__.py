@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from freehold.lazy import lazy_exports
 from freehold.sovereignty import switch_off_telemetry
+from freehold.spared_imports import spare_imports
 
 if TYPE_CHECKING:
     from freehold.context import Context
@@ -23,6 +24,7 @@ __all__ = ["AssistantState", "Context", "FreeholdError", "Settings", "Workspace"
 __version__ = "0.1.0"
 
 switch_off_telemetry()
+spare_imports()
 
 __getattr__, __dir__ = lazy_exports(
     __name__,

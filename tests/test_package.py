@@ -117,3 +117,12 @@ def _imported(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.split(".")[0])
     return found
+
+
+def test_qdrant_loads_without_onnxruntime() -> None:
+    """qdrant-client would load fastembed, and onnxruntime with it; everybody else still can."""
+    code = (
+        "import sys, freehold, qdrant_client; assert 'onnxruntime' not in sys.modules; "
+        "import fastembed; assert 'onnxruntime' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

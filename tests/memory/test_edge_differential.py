@@ -47,7 +47,7 @@ def test_answers_as_the_reference_does() -> None:
 @pytest.mark.slow
 def test_answers_as_the_reference_does_for_long() -> None:
     """The same with many more calls, for what is seldom."""
-    _run(examples=1500, steps=30)
+    _run(examples=600, steps=20)
 
 
 def test_every_condition_chooses_the_same(client: EdgeQdrantClient) -> None:

@@ -348,8 +348,7 @@ class TwoClients(RuleBasedStateMachine):
             return
         first, rest = ids[0], ids[1:]
         recommend = models.RecommendInput(positive=[first, vector], negative=rest, strategy=strategy)
-        # A direction that no point has: between two that are one, rounding would decide.
-        pair = models.ContextPair(positive=[11.5, -3.25, 0.5], negative=first)
+        pair = models.ContextPair(positive=[11.5, -3.25, 0.5], negative=first)  # as no point: rounding would decide
         for query in (
             first,
             models.RecommendQuery(recommend=recommend),
