@@ -6,7 +6,7 @@ DOCS ?=
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-offline lint types bench clean
+.PHONY: help setup demo test test-slow test-offline lint types bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -24,14 +24,14 @@ setup: $(STAMP) ## Make .venv and install everything
 demo: $(STAMP) ## Show the assistant on real documents, offline (DOCS=path for your own)
 	@$(BIN)/freehold demo $(DOCS)
 
-test: $(STAMP) ## Run the whole test suite
-	@$(BIN)/python -m pytest
-
-test-fast: $(STAMP) ## Run the tests that take less than a few seconds each
+test: $(STAMP) ## Run the test suite
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-offline: $(STAMP) ## Run the whole test suite in a network namespace that has loopback only
-	@$(BIN)/python tools/offline.py $(BIN)/python -m pytest || test $$? -eq 77
+test-slow: $(STAMP) ## Run the long tests: kills, servers, thousands of random operations
+	@$(BIN)/python -m pytest -m slow
+
+test-offline: $(STAMP) ## Run the test suite in a network namespace that has loopback only
+	@$(BIN)/python tools/offline.py $(BIN)/python -m pytest -m "not slow" || test $$? -eq 77
 
 lint: $(STAMP) ## Check style
 	@$(BIN)/ruff check .

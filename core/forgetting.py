@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from freehold.errors import StorageError
 from freehold.ownership import OWNER, owner_of
 
 if TYPE_CHECKING:
@@ -62,23 +63,28 @@ async def forget_user(
         return erased
 
     async def answers() -> int:
-        return await (await asyncio.to_thread(lambda: workspace.cache)).forget(context)
+        url = workspace.settings.redis_url
+        try:
+            cache = await asyncio.to_thread(lambda: workspace.cache)
+        except StorageError:  # its questions are in Qdrant, which is down; the answers are not
+            await _forget_answers(workspace, url, context)
+            raise
+        return await cache.forget(context)
 
     async def unused_answers() -> int:
         """What lies in SQLite from before the settings named a Redis."""
-        from freehold.coordination import ResponseCache, SQLiteStore
-
-        path = workspace.home / "cache.sqlite"
-        if not workspace.settings.redis_url or not path.exists():
+        if not workspace.settings.redis_url:
             return 0
-        unused = ResponseCache(SQLiteStore(path), None)
-        try:
-            return await unused.forget(context)
-        finally:
-            await unused.aclose()
+        return await _forget_answers(workspace, None, context)
 
     async def memories() -> int:
-        return await (await asyncio.to_thread(lambda: workspace.memory)).forget(context)
+        try:
+            return await (await asyncio.to_thread(lambda: workspace.memory)).forget(context)
+        except StorageError:  # Qdrant is down; what mem0 wrote beside it has the texts as well
+            from freehold.memory.erasure import erase_history
+
+            await asyncio.to_thread(erase_history, workspace.home / "memory" / "history.db", owner)
+            raise
 
     # Threads first: memories are made of them.
     erased = [await part(lambda saver=saver: _forget_in(saver, owner, forget_thread)) for saver in checkpointers]  # type: ignore[misc]
@@ -92,6 +98,20 @@ async def forget_user(
             failures[0].add_note(f"Besides: {other}")
         raise failures[0]
     return found
+
+
+async def _forget_answers(workspace: Workspace, redis_url: str | None, context: Context) -> int:
+    """Erase the answers where they lie, without the index of their questions."""
+    from freehold.coordination import RedisStore, ResponseCache, SQLiteStore
+
+    path = workspace.home / "cache.sqlite"
+    if not redis_url and not await asyncio.to_thread(path.exists):
+        return 0
+    answers = ResponseCache(RedisStore(redis_url) if redis_url else SQLiteStore(path), None)
+    try:
+        return await answers.forget(context)
+    finally:
+        await answers.aclose()
 
 
 async def _forget_in(saver: BaseCheckpointSaver[Any], owner: str, forget_thread: Callable[[str], None]) -> int:

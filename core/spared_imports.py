@@ -25,4 +25,4 @@ class _Spared:
 def spare_imports() -> None:
     """Spare them from now on; a second call does nothing. Who wants qdrant-client's fastembed imports that first."""
     if not any(isinstance(finder, _Spared) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Spared())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Spared())

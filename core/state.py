@@ -148,6 +148,8 @@ class AssistantState(TypedDict, total=False):
     """How many of the thread's messages went through the input rails; like `messages`, it outlives the turn."""
     remembered: int
     """How many of the thread's messages were considered for long-term memory; it outlives the turn too."""
+    remembered_for: dict[str, int]
+    """Whose memories the turn's message may become, and from which message on each of them has been."""
     attempts: int
     """How many answers were generated in this turn."""
     verdicts: Annotated[list[VerdictRecord], append]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,10 +14,31 @@ from freehold.errors import NetworkRefusedError, SettingsError, StorageError
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-__all__ = ["flush", "open_qdrant"]
+__all__ = ["flush", "open_qdrant", "storage_errors"]
 
 _LASTING = ("documents", "memories", "store")
 """Collections that cannot be made anew by themselves, as that of cached questions can."""
+
+
+@contextmanager
+def storage_errors(collection: str) -> Iterator[None]:
+    """Say what a server's client raises as Freehold's own error; embedded Qdrant raises that itself.
+
+    Raises:
+        StorageError: The server is down, or refused the call.
+    """
+    from qdrant_client.common.client_exceptions import QdrantException
+    from qdrant_client.http.exceptions import ApiException
+
+    errors: tuple[type[Exception], ...] = (ApiException, QdrantException)
+    if grpc := sys.modules.get("grpc"):  # what a client with `prefer_grpc` raises
+        errors += (grpc.RpcError,)
+    try:
+        yield
+    except errors as error:
+        cause = getattr(error, "source", error)  # the connection's error, which the client hides
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        raise StorageError(f"The Qdrant server failed on collection {collection!r}: {reason}") from error
 
 
 def flush(client: QdrantClient) -> None:

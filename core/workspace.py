@@ -240,15 +240,10 @@ class Workspace:
 
     def _chat(self, engine: Engine) -> ChatLlama:
         """A chat model that keeps no conversation on disk in which the checkpoints would mask something."""
-        from freehold.guardrails import normalise
         from freehold.inference import ChatLlama
 
-        masker = self.masker
-
-        def clean(text: str) -> bool:
-            return not masker.mask(normalise(text)).found
-
-        may_keep = clean if self.settings.mask_personal_data else None
+        mask = self.mask
+        may_keep = (lambda text: mask(text) == text) if mask is not None else None
         return ChatLlama(engine=engine, max_tokens=self.settings.max_tokens, may_keep=may_keep)
 
     def load_model(self, name: str | Path, *, context_length: int | None = None) -> ChatLlama:
@@ -380,10 +375,9 @@ class Workspace:
 
         return PersonalDataMasker()
 
-    @_resource
-    def checkpointer(self) -> SqliteCheckpointer:
-        """Checkpoints of every thread."""
-        from freehold.checkpoints import SqliteCheckpointer
+    @property
+    def mask(self) -> Callable[[str], str] | None:
+        """Gives a text as it may be kept: the same where nothing is masked. None where the settings mask nothing."""
         from freehold.guardrails import normalise
 
         masker = self.masker
@@ -392,8 +386,11 @@ class Workspace:
             found = masker.mask(normalise(text))  # the form that the rails check and mask
             return found.text if found.found else text
 
-        return SqliteCheckpointer(
-            self.home / "checkpoints.sqlite",
-            mask if self.settings.mask_personal_data else None,
-            on_delete=self._forget_thread,
-        )
+        return mask if self.settings.mask_personal_data else None
+
+    @_resource
+    def checkpointer(self) -> SqliteCheckpointer:
+        """Checkpoints of every thread."""
+        from freehold.checkpoints import SqliteCheckpointer
+
+        return SqliteCheckpointer(self.home / "checkpoints.sqlite", self.mask, on_delete=self._forget_thread)

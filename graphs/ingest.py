@@ -42,8 +42,8 @@ def create_ingest(
 
     The input is `{"paths": [...]}`, the result an `IngestState`; documents are named by their absolute paths. A file
     whose size, inode and times are those of the last run is not read; any other is unchanged where the SHA-256 of its
-    bytes is. What is stored for a file that no longer exists below one of the paths is removed. Another `passage_size`
-    or another version's way to split reads every file again.
+    bytes is. What is stored for a file that no longer exists at or below one of the paths is removed. Another
+    `passage_size`, another embedding model or another version's way to split reads every file again.
 
     Files are dealt out to lanes, each a subgraph with checkpoints of its own, and no lane waits for another: while one
     embeds, others load, split and store, so that the embedder always has texts. Lanes are fewer than the threads of a
@@ -57,12 +57,13 @@ def create_ingest(
 
     Args:
         documents: Where the passages go.
-        passage_size: Most tokens of the embedding model in a passage; a code block may have twice as many.
+        passage_size: Most tokens of the embedding model in a passage; a code block may have twice as many with its
+            heading.
         checkpointer: Keeps the run's state after each node; None keeps none.
 
     Raises:
-        UserError: `passage_size` is below 1.
-        DocumentError: When it runs, where a path does not exist.
+        UserError: `passage_size` is below 1, or so large that the embedding model would not read a whole passage.
+        DocumentError: When it runs, where a path does not exist and nothing is stored of it.
         StorageError: When it runs, where the store failed.
 
     Example:
@@ -71,6 +72,13 @@ def create_ingest(
     """
     if passage_size < 1:
         raise UserError(f"passage_size={passage_size} cannot be used: give the most tokens of a passage, 100 or so.")
+    length = documents.context_length
+    if length is not None and 2 * passage_size + 2 > length:  # a passage and its heading, and the model's own tokens
+        raise UserError(
+            f"passage_size={passage_size} cannot be used: the embedding model reads {length} tokens of a passage and "
+            f"its heading, which have up to {passage_size} each. Give {max(1, (length - 2) // 2)} at most, or use an "
+            "embedding model with a longer context."
+        )
     find_files = FindFiles(documents, passage_size)
     remove_deleted = RemoveDeleted(documents, passage_size, find_files.reader, find_files.progress)
     graph = StateGraph(IngestState, context_schema=Context)
@@ -91,7 +99,7 @@ def _lane(shared: FindFiles) -> RunnableLambda[Any, Any]:
 
     def run(state: Any, config: RunnableConfig) -> Any:
         writer, result = get_stream_writer(), None
-        for mode, part in lane.stream(state, config, **options):
+        for mode, part in lane.stream(state, _unlimited(state, config), **options):
             if mode == "custom":
                 shared.progress.tell(part, writer)
             else:
@@ -100,7 +108,7 @@ def _lane(shared: FindFiles) -> RunnableLambda[Any, Any]:
 
     async def arun(state: Any, config: RunnableConfig) -> Any:
         writer, result = get_stream_writer(), None
-        async for mode, part in lane.astream(state, config, **options):
+        async for mode, part in lane.astream(state, _unlimited(state, config), **options):
             if mode == "custom":
                 shared.progress.tell(part, writer)
             else:
@@ -108,6 +116,11 @@ def _lane(shared: FindFiles) -> RunnableLambda[Any, Any]:
         return result
 
     return RunnableLambda(run, arun, name="ingest_files")
+
+
+def _unlimited(state: Any, config: RunnableConfig) -> RunnableConfig:
+    """With as many steps as a lane of one file at a time takes; LangChain puts its limit of 25 into the config."""
+    return {**config, "recursion_limit": 4 * len(state["pending"]) + 4}
 
 
 def _lane_graph(shared: FindFiles) -> Any:

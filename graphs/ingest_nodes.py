@@ -19,7 +19,7 @@ from langgraph.types import Command, Overwrite, Send
 
 from freehold.context import Context
 from freehold.errors import DocumentError
-from freehold.graphs.ingest_files import absolute, compare, content_digest, deal, stamp_of
+from freehold.graphs.ingest_files import absolute, compare, content_digest, deal, is_gone, stamp_of
 from freehold.graphs.ingest_progress import Progress
 from freehold.memory import Documents, LoadedDocument, load, split
 from freehold.memory.chunking import PASSAGE_SIZE
@@ -94,13 +94,13 @@ class FindFiles(_Routing):
         """Split the files into unchanged and pending, and find what is gone.
 
         Raises:
-            DocumentError: A path does not exist, or there is none.
+            DocumentError: A path does not exist and nothing is stored of it, or there is no path.
         """
         if not state.get("paths"):
             raise DocumentError("No paths were given. Give files and folders as `paths`.")
         roots = absolute(state["paths"])
         stored = await self.documents.stored()
-        found = await self._read(lambda: compare(roots, stored, self.size))
+        found = await self._read(lambda: compare(roots, stored, self.size, self.documents.model_id))
         await self.documents.restamp(found.stamps)
         lanes = deal(found.pending, found.sizes, _LANES)
         run, total = uuid.uuid4().hex, len(found.pending)
@@ -273,6 +273,7 @@ class Upsert(_Routing, _LaneNode):
         documents = await self._documents(state)
         chunked = await self._chunks(state, documents)
         work = zip(documents, chunked, await self._vectors(state, chunked, runtime), strict=True)
+        model = await self._read(lambda: self.documents.model_id)
         ingested, failed = [*state.get("ingested", ())], [*state.get("failed", ())]
         passages = state.get("passages", 0)
         for source, (loaded, chunks, vectors) in zip(state["pending"], work, strict=False):
@@ -280,7 +281,7 @@ class Upsert(_Routing, _LaneNode):
             if reason is None:
                 try:
                     document, stamp = loaded
-                    digest = content_digest(document.digest, self.size)
+                    digest = content_digest(document.digest, self.size, model)
                     stored = await self.documents.upsert(source, digest, chunks, vectors=vectors, stamp=stamp)
                 except DocumentError as error:
                     reason = str(error)
@@ -312,16 +313,22 @@ class Upsert(_Routing, _LaneNode):
 
 
 class RemoveDeleted(_IngestNode):
-    """Remove the documents whose files are gone. Reads `gone`; writes `removed`."""
+    """Remove the documents whose files are gone. Reads `gone`; writes `removed`.
+
+    A file that came back since it was looked for, as it may before a run is resumed, keeps its document.
+    """
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
         """Remove them one by one; a second try after a kill removes what is left."""
         self.progress.end(state["run"])
+        removed = []
         for source in state["gone"]:
-            await self.documents.remove(source)
+            if await self._read(lambda source=source: is_gone(source)):  # type: ignore[misc]
+                await self.documents.remove(source)
+                removed.append(source)
         await self.documents.flush()  # the run is about to be called complete
         return {
             "lanes": [],
-            "removed": state["gone"],
-            "decisions": [{"decision": "removed", "reason": f"{len(state['gone'])} documents were removed."}],
+            "removed": removed,
+            "decisions": [{"decision": "removed", "reason": f"{len(removed)} documents were removed."}],
         }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, convert_to_messages
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
@@ -16,6 +17,7 @@ from typing_extensions import TypedDict
 from freehold.context import Context
 from freehold.graphs.choice import Choice
 from freehold.graphs.run_metrics import RunMetrics
+from freehold.masking_serializer import MaskingSerializer
 from freehold.nodes import BeginTurn, CompressContext, Generate, GradePassages, Node, Prompts, Retrieve
 from freehold.nodes.check_citations import UNKNOWN, CheckCitations
 from freehold.nodes.compress_context import estimate_tokens
@@ -61,16 +63,25 @@ class RagState(TypedDict, total=False):
     decisions: Annotated[list[Decision], append]
 
 
+@dataclass(frozen=True, eq=False)
 class ReadQuestion(BeginTurn):
-    """Clear what the turn before left, and take the newest user message as the question.
+    """Clear what the turn before left, mask user messages, and take the newest one as the question.
 
-    Reads `messages`; writes every other key of `RagState` but `where`.
+    Reads `messages`; writes every key of `RagState` but `where`: of `messages`, those that were masked. The checkpoints
+    mask messages alone, and the question goes on into other keys.
     """
+
+    mask: Callable[[str], str] | None = None
+    """Gives a text as it may be kept; None leaves it as it is."""
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
         """Clear the keys, set the question."""
         cleared = await super().acall(state, runtime)
-        return {**cleared, "question": newest_user_text({"messages": state.get("messages", [])})}
+        messages = convert_to_messages(state.get("messages", []))
+        kept = messages if self.mask is None else MaskingSerializer(self.mask).masked(messages)
+        masked = [after for before, after in zip(messages, kept, strict=True) if after != before]
+        question = {"question": newest_user_text({"messages": kept})}
+        return {**cleared, **question, **({"messages": masked} if masked else {})}
 
 
 def create_rag(  # noqa: PLR0913 - each is a part that a user may put in
@@ -122,7 +133,7 @@ def create_rag(  # noqa: PLR0913 - each is a part that a user may put in
     if token_budget is None:
         token_budget = local.engine.context_length // 2 if model is None else _OWN_MODEL_BUDGET
     nodes: list[Node] = [
-        ReadQuestion(),
+        ReadQuestion(workspace.mask),
         Retrieve(
             retriever or workspace.retriever,
             settings.passages,

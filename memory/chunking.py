@@ -23,7 +23,7 @@ PASSAGE_SIZE = 100
 demonstration model's 1,024 tokens, and its training passages had 245 characters on average; the embedding model was
 trained on 128 tokens and sees each passage whole."""
 
-CHUNKING = "2"
+CHUNKING = "3"
 """Name of the way in which documents are read and split; another one, and unchanged files are read again."""
 
 _MARKED = ("docx", "html", "markdown")
@@ -51,9 +51,9 @@ def split(
     """Split a document into passages, in order and without overlap: `document.text[start:end]` is the passage's text.
 
     A passage never crosses a heading, a page, or in code the end of a function. Within these bounds
-    `semantic-text-splitter` puts together as many blocks, rows, lines or sentences as fit. A fenced code block of up to
-    twice the size stays whole; a longer one is split at its lines. A passage's heading path has `size` tokens at most:
-    outer headings go first.
+    `semantic-text-splitter` puts together as many blocks, rows, lines or sentences as fit. A fenced code block that has
+    up to twice the size with its heading path stays whole; a longer one is split at its lines. The heading path has
+    `size` tokens at most: outer headings go first.
 
     Args:
         document: What `load` gave.
@@ -72,9 +72,16 @@ def split(
     sections = -1
     for section in _sections(document, lambda part: count(part) <= size):
         heading = _fitted(section.heading, size, count)
+        room = 2 * size - (count(heading) if heading else 0)
         for span in _between(section.start, section.end, page_starts):
             first_of_section = True
-            for start, end in _pieces(document, section, span, splitter, lambda fence: size < count(fence) <= 2 * size):
+            for start, end in _pieces(
+                document,
+                section,
+                span,
+                splitter,
+                lambda fence, room=room: size < count(fence) <= room,  # type: ignore[misc]
+            ):
                 sections += first_of_section
                 first_of_section = False
                 index = len(passages)
@@ -100,7 +107,7 @@ def _sections(document: LoadedDocument, fits: Callable[[str], bool]) -> list[Sec
     """The document's sections; one for all of it where it has no marks, or nothing but headings."""
     sections: list[Section] = []
     if document.format in _MARKED:
-        sections = markdown_sections(document.text)
+        sections = markdown_sections(document.text, matter=document.format == "markdown")
     elif document.format == "code":
         sections = code_sections(document.text, str(document.metadata.get("language", "")), fits)
     if any(document.text[section.start : section.end].strip() for section in sections):

@@ -63,7 +63,8 @@ def code_sections(text: str, language: str, fits: Callable[[str], bool]) -> list
     """The classes and functions of a file, with what stands between them.
 
     Their heading is the path of names, `Store > open`. A class that fits is one section; of a larger one each method
-    is. A comment or an attribute right above a definition belongs to it. None where the language has no grammar.
+    is. A comment or an attribute right above a definition belongs to it. None where the language has no grammar, or
+    where the code is nested deeper than Python recurses, as generated code may be.
 
     Args:
         text: Source code.
@@ -80,7 +81,11 @@ def code_sections(text: str, language: str, fits: Callable[[str], bool]) -> list
     root = Parser(grammar).parse(data).root_node
     outline = _Outline(data, lambda start, end: fits(data[start:end].decode("utf-8", "replace")))
     parts: list[Part] = []
-    for path, start, end in outline.parts(root, (), 0, len(data)):
+    try:
+        found = list(outline.parts(root, (), 0, len(data)))
+    except RecursionError:
+        return []
+    for path, start, end in found:
         if parts and not _SAYS.search(data, start, end):  # a bracket that closes what stands above
             parts[-1] = (*parts[-1][:2], end)
         else:

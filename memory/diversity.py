@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["diversify"]
 
 
-def diversify(
-    relevance: Sequence[float], vectors: NDArray[np.float32], diversity: float, limit: int | None = None
-) -> list[int]:
+def diversify(relevance: Sequence[float], vectors: NDArray[np.float32], diversity: float) -> list[int]:
     """The places of candidates in the order in which maximal marginal relevance takes them.
 
     Each next one is the best of what is left by `(1 - diversity) * relevance - diversity * similarity`, where the
@@ -26,7 +24,6 @@ def diversify(
         relevance: One score a candidate, 0 or more, in any unit; more is better.
         vectors: One row of length 1 a candidate.
         diversity: 0 to 1.
-        limit: Most places; None is all.
 
     Source: Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering documents and producing
     summaries", SIGIR 1998.
@@ -42,7 +39,7 @@ def diversify(
     similar = np.zeros_like(scores)  # the first is taken for its relevance alone
     taken: list[int] = []
     left = np.ones(len(scores), dtype=bool)
-    while len(taken) < min(len(scores), limit if limit is not None else len(scores)):
+    while len(taken) < len(scores):
         value = np.where(left, (1 - diversity) * scores - diversity * similar, -np.inf)
         best = int(value.argmax())
         cosines = vectors @ vectors[best]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from freehold.errors import InferenceError, UserError
+from freehold.errors import UserError
 from freehold.memory.diversity import diversify
 from freehold.memory.fusion import FUSIONS, Fusion
-from freehold.memory.parent_passages import neighbours_filter, widen
+from freehold.memory.indexed_text import indexed_text
+from freehold.memory.parent_passages import MOST_NEIGHBOURS, neighbours_filter, widen
 from freehold.memory.search_filter import to_filter
 from freehold.memory.search_hit import SearchHit
 from freehold.state import Passage
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from freehold.memory.documents import Embedder
     from freehold.memory.search_filter import Conditions
 
-__all__ = ["DocumentSearch", "Reranker", "indexed_text", "of_sources"]
+__all__ = ["DocumentSearch", "Reranker", "of_sources"]
 
 T = TypeVar("T")
 
@@ -70,6 +72,10 @@ class DocumentSearch(ABC):
     @abstractmethod
     async def _run(self, call: Callable[[], T]) -> T:
         """Call the store on its own thread."""
+
+    @abstractmethod
+    async def _read(self, call: Callable[[], T]) -> T:
+        """Call the store to read from it, beside other readers where it can."""
 
     async def search(  # noqa: PLR0913 - a keyword for each stage
         self,
@@ -133,7 +139,7 @@ class DocumentSearch(ABC):
         reranker: Reranker | None = None,
         fusion: Fusion = "convex",
     ) -> list[SearchHit]:
-        """What `search` finds with the same arguments, each passage with its rank and score in every stage."""
+        """What `search` finds with the same arguments, each passage with its ranks and scores on the way there."""
         self._check_open()
         if not 0 <= diversity <= 1 or parents < 0:
             raise UserError(f"diversity={diversity}, parents={parents} cannot be used: give 0 to 1, and 0 or more.")
@@ -147,16 +153,17 @@ class DocumentSearch(ABC):
         vector = (await self._embedder.embed([query]))[0]
         spare = limit + (3 * limit if diversity else 0) + (limit if parents else 0)
         wanted = max(spare, _RERANKED) if reranker is not None else spare
-        found = await self._run(lambda: self._fused(query, vector, wanted, chosen, fusion))
-        if reranker is not None:
+        found = await self._read(lambda: self._fused(query, vector, wanted, chosen, fusion))
+        if reranker is not None and found:
             found = await _reranked(query, found, reranker)
         if diversity:
             scores = [_relevance(candidate.hit) for candidate in found]
             order = diversify(scores, np.array([candidate.vector for candidate in found]), diversity)
-            found = [found[place] for place in order]
+            ranked = [(rank, found[place]) for rank, place in enumerate(order, 1)]
+            found = [replace(one, hit=replace(one.hit, diversity_rank=rank)) for rank, one in ranked]
         hits = [candidate.hit for candidate in found]
         if parents:
-            hits = await self._run(lambda: self._widened(hits, parents, chosen))
+            hits = await self._read(lambda: self._widened(hits, parents, chosen))
         return hits[:limit]
 
     def _fused(
@@ -196,7 +203,8 @@ class DocumentSearch(ABC):
         neighbours: list[dict[str, Any]] = []
         if around is not None:
             both = to_filter([around, chosen])
-            records, _ = self._client.scroll(self.collection, both, limit=10_000, with_payload=True)
+            most = MOST_NEIGHBOURS * len(hits)
+            records, _ = self._client.scroll(self.collection, both, limit=most, with_payload=True)
             neighbours = [record.payload or {} for record in records]
         pairs = zip(hits, widen(passages, neighbours, characters), strict=True)
         return [replace(hit, passage=passage) for hit, passage in pairs if passage is not None]
@@ -210,31 +218,34 @@ def of_sources(sources: Sequence[str]) -> models.Filter:
 
 
 async def _reranked(query: str, found: list[_Candidate], reranker: Reranker) -> list[_Candidate]:
-    """The candidates in the reranker's order."""
+    """The candidates in the reranker's order; as they were where it fails."""
     try:
-        scores = await reranker.ascore([(query, indexed_text(candidate.hit.passage)) for candidate in found])
-    except InferenceError as error:
-        _log.warning("The passages could not be reranked; they stay in the order in which they were found: %s", error)
+        given = await reranker.ascore([(query, indexed_text(candidate.hit.passage)) for candidate in found])
+        scores = [round(float(score), 6) for score in given]
+        if len(scores) != len(found) or not all(map(math.isfinite, scores)):
+            raise ValueError(f"it gave {len(scores)} scores for {len(found)} passages: {scores}")  # noqa: TRY301
+    except UserError:  # the caller can mend it
+        raise
+    except Exception as error:  # noqa: BLE001 - a reranker of anybody's costs its order, not the search
+        _log.warning(
+            "The passages could not be reranked; they stay in the order in which they were found: %s: %s",
+            type(error).__name__,
+            error,
+        )
         return found
-    judged = [
-        replace(candidate, hit=_with_rerank_score(candidate.hit, score))
-        for candidate, score in zip(found, scores, strict=True)
+    order = sorted(range(len(found)), key=lambda place: -scores[place])
+    return [
+        replace(found[place], hit=_judged(found[place].hit, scores[place], rank)) for rank, place in enumerate(order, 1)
     ]
-    return sorted(judged, key=lambda candidate: -_relevance(candidate.hit))
 
 
-def _with_rerank_score(hit: SearchHit, score: float) -> SearchHit:
-    score = round(score, 6)
-    return replace(hit, passage={**hit.passage, "rerank_score": score}, rerank_score=score)
+def _judged(hit: SearchHit, score: float, rank: int) -> SearchHit:
+    passage: Passage = {**hit.passage, "rerank_score": score}
+    return replace(hit, passage=passage, rerank_score=score, rerank_rank=rank)
 
 
 def _relevance(hit: SearchHit) -> float:
     return hit.fused_score if hit.rerank_score is None else hit.rerank_score
-
-
-def indexed_text(passage: Passage) -> str:
-    """What is embedded and read: a passage often does not repeat what its heading says it is about."""
-    return f"{passage['heading']}\n{passage['text']}" if passage["heading"] else passage["text"]
 
 
 def _candidate(

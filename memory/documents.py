@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from freehold.errors import DocumentError, StorageError
 from freehold.memory.chunking import estimate_tokens, passage_id
-from freehold.memory.document_search import DocumentSearch, indexed_text, of_sources
+from freehold.memory.document_collection import is_server, noted, noted_payloads, prepare_collection
+from freehold.memory.document_search import DocumentSearch, of_sources
 from freehold.memory.document_table import DocumentTable, StoredDocument
+from freehold.memory.indexed_text import indexed_text
 from freehold.state import Passage
-from freehold.vector_store import flush
+from freehold.vector_store import flush, storage_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,18 +30,19 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_NOTED = ("source", "digest", "total", "stamp")
-_DOCUMENT = "document"
-"""The same four as one text, so that the documents can be counted in the index."""
-_INDEXES = {"source": "keyword", _DOCUMENT: "keyword", "section": "integer", "metadata.format": "keyword"}
-_MOST_DOCUMENTS = 100_000_000
 _BATCH = 256
 _AVERAGE_WORDS = 50.0
 _REFRESH_SECONDS = 10.0
+_READERS = 16
+"""Searches that wait for a server at the same time."""
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors."""
+    """Turns texts into vectors.
+
+    Where it has a `model_id`, a `header.context_length` or `count_tokens` too, as `LlamaEmbeddings` has, an ingest
+    uses them.
+    """
 
     @property
     def dimension(self) -> int:
@@ -81,6 +82,9 @@ class Documents(DocumentSearch):
         self._embedder = embedder
         self._bm25 = Bm25(Bm25Config(avg_len=_AVERAGE_WORDS, language=language))
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="freehold-documents")
+        self._readers = self._executor
+        if is_server(client):  # embedded Qdrant uses all cores for one search, and has no round trip to wait for
+            self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="freehold-documents-reader")
         self._lock = threading.Lock()
         self._table = DocumentTable()
         self._writing: dict[str, object] = {}  # who began last to write a document
@@ -89,39 +93,28 @@ class Documents(DocumentSearch):
         self._read_at = 0.0
         self._reading = False  # a refresh waits for the executor or is under way
         self._closed = False
-        self._prepare()
-        self._refresh()
-
-    def _prepare(self) -> None:
-        from qdrant_client.http import models
-
-        if not self._client.collection_exists(self.collection):
-            self._client.create_collection(
-                self.collection,
-                {"dense": models.VectorParams(size=self._embedder.dimension, distance=models.Distance.COSINE)},
-                sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            )
-        collection = self._client.get_collection(self.collection)
-        vectors = collection.config.params.vectors
-        size = vectors["dense"].size if isinstance(vectors, dict) and "dense" in vectors else None
-        if size != self._embedder.dimension:
-            raise StorageError(
-                f"Collection {self.collection!r} holds vectors of {size} dimensions and the embedding model gives "
-                f"{self._embedder.dimension}. Use the model it was made with, or another collection."
-            )
-        # One that an earlier version made has fewer.
-        for key, kind in _INDEXES.items():
-            if key not in collection.payload_schema:
-                self._client.create_payload_index(self.collection, key, models.PayloadSchemaType(kind))
+        with storage_errors(collection):
+            prepare_collection(client, collection, embedder.dimension)
+            self._refresh()
 
     def _check_open(self) -> None:
         if self._closed:
             raise StorageError(f"The documents in {self.collection!r} are closed; open the workspace again.")
 
     async def _run(self, call: Callable[[], T]) -> T:
+        return await self._on(self._executor, call)
+
+    async def _read(self, call: Callable[[], T]) -> T:
+        return await self._on(self._readers, call)
+
+    async def _on(self, executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        def guarded() -> T:
+            with storage_errors(self.collection):
+                return call()
+
         with self._lock:
             self._check_open()
-            future = self._executor.submit(call)
+            future = executor.submit(guarded)
         try:
             return await asyncio.wrap_future(future)
         finally:
@@ -134,30 +127,10 @@ class Documents(DocumentSearch):
 
         On the executor's thread only: a write between the reading and the end of this would be forgotten.
         """
-        found = DocumentTable.counted(self._payloads())
+        found = DocumentTable.counted(noted_payloads(self._client, self.collection))
         with self._lock:
             self._table = found
             self._read_at = time.monotonic()
-
-    def _payloads(self) -> Iterator[dict[str, Any]]:
-        """What the store notes with every passage about its document.
-
-        From the index, which knows the counts; from the passages where an earlier version stored one of them.
-        """
-        documents = self._client.facet(self.collection, _DOCUMENT, limit=_MOST_DOCUMENTS, exact=True).hits
-        if sum(hit.count for hit in documents) == self.count():
-            for hit in documents:
-                values = json.loads(str(hit.value))
-                yield from repeat(dict(zip(_NOTED, values, strict=True)), hit.count)
-            return
-        offset: Any = None
-        while True:
-            records, offset = self._client.scroll(
-                self.collection, limit=10_000, offset=offset, with_payload=list(_NOTED)
-            )
-            yield from (record.payload or {} for record in records)
-            if offset is None:
-                return
 
     def version(self) -> str:
         """Digest of which documents there are and what they hold; it changes when any of them does. For cache keys.
@@ -192,7 +165,8 @@ class Documents(DocumentSearch):
     def count(self) -> int:
         """How many passages there are; asks the store."""
         self._check_open()
-        return self._client.count(self.collection).count
+        with storage_errors(self.collection):
+            return self._client.count(self.collection).count
 
     async def sources(self) -> dict[str, str]:
         """Every document and its digest; the digest is empty where a write was cut short. A server is asked anew."""
@@ -214,6 +188,20 @@ class Documents(DocumentSearch):
         """Tokens of a text as the embedding model counts them; estimated where it does not tell."""
         counted: int = getattr(self._embedder, "count_tokens", estimate_tokens)(text)
         return counted
+
+    @property
+    def model_id(self) -> str:
+        """Names the embedding model, whose vectors can be compared with each other only; empty where it does not tell.
+
+        That of a file may be hashed now: not to be read on an event loop.
+        """
+        return str(getattr(self._embedder, "model_id", ""))
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens of a text that the embedding model reads, and cuts off behind; None where it does not tell."""
+        length: int | None = getattr(getattr(self._embedder, "header", None), "context_length", None)
+        return length or None
 
     async def embed(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
         """The vectors of passages with their headings, one row each; what `upsert` takes."""
@@ -243,7 +231,7 @@ class Documents(DocumentSearch):
             stamp: Kept with the document, see `StoredDocument`.
 
         Returns:
-            How many passages were stored.
+            How many passages were stored: 0 where somebody began later to write or to remove the document.
 
         Raises:
             DocumentError: There are no passages.
@@ -253,13 +241,26 @@ class Documents(DocumentSearch):
             raise DocumentError(f"{source} has no passages: nothing was stored. Check that it holds text.")
         writer = object()
         rows = await self.embed(passages) if vectors is None else vectors
-        known = await self._run(lambda: self._begin_change(source, writer))
-        document = _noted(source, digest, len(passages), stamp)
-        for start in range(0, len(passages), _BATCH):
-            part = range(start, min(start + _BATCH, len(passages)))
-            await self._run(lambda part=part: self._store(document, passages, rows, part, writer))  # type: ignore[misc]
-        await self._run(lambda: self._end_change(source, writer, StoredDocument(digest, stamp), len(passages), known))
-        return len(passages)
+        document, total = noted(source, digest, len(passages), stamp), len(passages)
+        try:
+            known = await self._run(lambda: self._begin_change(source, writer))
+            for start in range(0, total, _BATCH):
+                part = range(start, min(start + _BATCH, total))
+                await self._run(lambda part=part: self._store(document, passages, rows, part, writer))  # type: ignore[misc]
+            stored = StoredDocument(digest, stamp)
+            ended = await self._run(lambda: self._end_change(source, writer, stored, total, known))
+        except BaseException:
+            with self._lock:
+                if not self._closed:  # behind what is still under way after a cancellation
+                    self._executor.submit(self._give_up, source, writer)
+            raise
+        return total if ended else 0
+
+    def _give_up(self, source: str, writer: object) -> None:
+        """Forget a writer that failed; its document stays incomplete."""
+        with self._lock:
+            if self._writing.get(source) is writer:
+                del self._writing[source]
 
     def _begin_change(self, source: str, writer: object) -> bool:
         """Count a document as incomplete, before the store changes; say whether something of it may be stored."""
@@ -293,11 +294,12 @@ class Documents(DocumentSearch):
             points.append(models.PointStruct(id=identity, vector=named, payload=payload))
         self._client.upsert(self.collection, points)
 
-    def _end_change(self, source: str, writer: object, document: StoredDocument, total: int, known: bool) -> None:
+    def _end_change(self, source: str, writer: object, document: StoredDocument, total: int, known: bool) -> bool:
+        """Remove what earlier content left; say whether nobody began to write the document since."""
         from qdrant_client.http import models
 
         if self._writing.get(source) is not writer:  # what is here, who began later removes
-            return
+            return False
         if known:
             mine = models.FieldCondition(key="source", match=models.MatchValue(value=source))
             ids = [passage_id(source, document.digest, index) for index in range(total)]
@@ -306,6 +308,7 @@ class Documents(DocumentSearch):
         with self._lock:
             del self._writing[source]
             self._table.set(source, document)
+        return True
 
     async def restamp(self, stamps: Mapping[str, str]) -> None:
         """Note new stamps of documents whose content is the same."""
@@ -319,7 +322,7 @@ class Documents(DocumentSearch):
             return
         mine = of_sources([source])
         total = self._client.count(self.collection, count_filter=mine, exact=True).count
-        self._client.set_payload(self.collection, _noted(source, known.digest, total, stamp), points=mine)
+        self._client.set_payload(self.collection, noted(source, known.digest, total, stamp), points=mine)
         with self._lock:
             self._table.set(source, StoredDocument(known.digest, stamp))
 
@@ -328,10 +331,13 @@ class Documents(DocumentSearch):
         await self._run(lambda: self._remove(source))
 
     def _remove(self, source: str) -> None:
-        self._begin_change(source, object())
-        self._client.delete(self.collection, of_sources([source]))
+        writer = object()
+        self._begin_change(source, writer)
+        try:
+            self._client.delete(self.collection, of_sources([source]))
+        finally:
+            self._give_up(source, writer)
         with self._lock:
-            del self._writing[source]
             self._table.forget(source)
 
     async def flush(self) -> None:
@@ -342,9 +348,5 @@ class Documents(DocumentSearch):
         """Wait for what is under way; the client and the embedder belong to the caller. May be called again."""
         with self._lock:
             self._closed = True
+        self._readers.shutdown()
         self._executor.shutdown()
-
-
-def _noted(*values: str | int) -> dict[str, Any]:
-    """What is noted with each passage about its document."""
-    return {**dict(zip(_NOTED, values, strict=True)), _DOCUMENT: json.dumps(values)}

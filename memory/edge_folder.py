@@ -56,6 +56,8 @@ class EdgeFolder:
                     shutil.rmtree(entry, ignore_errors=True)
                 elif (entry / "config.json").is_file():
                     self._shards[entry.name] = ShardFolder(entry)
+            for part in path.glob(".snapshots/*/.*.part"):  # a snapshot that was killed half way
+                part.unlink(missing_ok=True)
         except OSError as error:
             self.close()
             raise StorageError(f"Could not open the vector store {path}: {error}") from error
@@ -112,10 +114,11 @@ class EdgeFolder:
         """Delete a collection; False where there is none."""
         with self._guard:
             self._check_open()
-            shard = self._shards.pop(name, None)
-        if shard is None:
-            return False
-        shard.remove()
+            if name not in self._shards:
+                return False
+            trash = self._shards[name].remove()
+            del self._shards[name]  # not before: who creates it anew finds its folder gone
+        shutil.rmtree(trash, ignore_errors=True)
         return True
 
     def flush(self) -> None:

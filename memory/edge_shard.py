@@ -19,7 +19,7 @@ from freehold.errors import StorageError
 from freehold.memory.disk_space import ROOM_TO_DELETE, ROOM_TO_OPEN, ROOM_TO_WRITE, require_room
 from freehold.memory.edge_optimizer import copy_shard, optimize_copy
 
-__all__ = ["ShardFolder", "engine_errors", "sync_folder"]
+__all__ = ["ShardFolder", "engine_errors", "sync_folder", "sync_tree"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make a folder with all that is in it outlast a power cut, whoever wrote it, also through a mapping."""
+    inside = list(folder.rglob("*"))
+    for path in (one for one in inside if one.is_file()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    for path in (one for one in [folder, *inside] if one.is_dir()):
+        sync_folder(path)
 
 
 class ShardFolder:
@@ -81,27 +91,23 @@ class ShardFolder:
         """Make the collection whole in a temporary folder, then rename it: a crash leaves all of it or nothing."""
         temporary = folder.parent / f".new-{uuid.uuid4().hex}"
         require_room(folder.parent, f"create the collection {folder.name!r}", ROOM_TO_WRITE)
-        with engine_errors("create the shard", folder.name):
-            shard_path = temporary / "shard"
-            shard_path.mkdir(parents=True)
-            shard = EdgeShard.create(str(shard_path), config)
-            shard.flush()
-            shard.close()
-            (temporary / "config.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-            temporary.rename(folder)
-            sync_folder(folder.parent)
-        return cls(folder)
+        try:
+            with engine_errors("create the shard", folder.name):
+                shard_path = temporary / "shard"
+                shard_path.mkdir(parents=True)
+                shard = EdgeShard.create(str(shard_path), config)
+                shard.flush()
+                shard.close()
+            return cls.adopt(folder, temporary, description)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # where it has not become the collection
 
     @classmethod
     def adopt(cls, folder: Path, made: Path, description: dict[str, Any]) -> ShardFolder:
         """Make a collection of a folder that has its shard already; a crash leaves all of it or nothing."""
         with engine_errors("create the shard", folder.name):
-            with (made / "config.json").open("w", encoding="utf-8") as file:
-                json.dump(description, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            for inside in (path for path in [made, *made.rglob("*")] if path.is_dir()):
-                sync_folder(inside)
+            (made / "config.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+            sync_tree(made)
             made.rename(folder)
             sync_folder(folder.parent)
         return cls(folder)
@@ -121,7 +127,7 @@ class ShardFolder:
                 require_room(self.folder, f"open the collection {self.name!r}", ROOM_TO_OPEN)
                 if old.exists() and not live.exists():  # killed between the two renames of `optimize`
                     old.rename(live)
-                for leftover in (old, self.folder / "shard.new"):
+                for leftover in (old, *self.folder.glob("shard.new*")):
                     shutil.rmtree(leftover, ignore_errors=True)
                 self._shard = EdgeShard.load(str(live))
                 if not self._counted:
@@ -180,7 +186,8 @@ class ShardFolder:
     def optimize(self, stop: threading.Event | None = None) -> None:
         """Build the HNSW index beside the live shard, in another process, and swap it in.
 
-        Reads and writes go on meanwhile; what is written is kept and applied again to the new shard before the swap.
+        Reads and writes go on while it is built; they wait for the copy before, and for the swap behind it, to which
+        belongs that what was written meanwhile is applied again to the new shard.
 
         Where one is under way, it is waited for, and another follows only for what was written meanwhile.
 
@@ -197,25 +204,28 @@ class ShardFolder:
             self._optimizing.release()
 
     def _optimize(self, stop: threading.Event | None) -> None:
-        new = self.folder / "shard.new"
+        # A name of its own: where an owner was killed, its optimiser still works on the copy that it was given.
+        new = self.folder / f"shard.new-{uuid.uuid4().hex}"
         with self._lock, engine_errors("copy the shard", self.name):
             shard = self._open()
             shard.flush()
             self._journal, self._indexing, self.unindexed = [], self.unindexed, 0
             replacements = self._replacements
             try:
-                shutil.rmtree(new, ignore_errors=True)
                 live = self.folder / "shard"
                 # The copy, and the segments that are written anew in it.
                 require_room(self.folder, "build the index", ROOM_TO_WRITE + 2 * _bytes_on_disk(live))
                 copy_shard(live, new)
             except BaseException:
                 self._stop_indexing()
+                shutil.rmtree(new, ignore_errors=True)
                 raise
         try:
             try:
                 with engine_errors("optimise", self.name):
                     finished = optimize_copy(new, stop)
+                    if finished:
+                        sync_tree(new)  # here, so that nobody waits for the disk; what follows is little
             except StorageError:
                 if self._replacements == replacements:
                     raise
@@ -241,6 +251,7 @@ class ShardFolder:
             fresh.update(operation)
         fresh.flush()
         fresh.close()
+        sync_tree(new)  # the old shard was on the disk, and goes
         self._put_in_place(new)
 
     def _put_in_place(self, new: Path) -> None:
@@ -256,8 +267,7 @@ class ShardFolder:
     def replace(self, fresh: Path) -> None:
         """Put another shard in the place of this one, wholly or not at all; an index being built is given up."""
         with self._lock, engine_errors("replace the shard", self.name):
-            for inside in (path for path in [fresh, *fresh.rglob("*")] if path.is_dir()):
-                sync_folder(inside)
+            sync_tree(fresh)
             self._open()  # mends what a kill left, and refuses where the collection is closed
             self._replacements += 1
             self._put_in_place(fresh)
@@ -277,8 +287,12 @@ class ShardFolder:
                     finally:
                         shard.close()
 
-    def remove(self) -> None:
-        """Close the collection and delete it: first out of sight with one rename, then from the disk."""
+    def remove(self) -> Path:
+        """Close the collection and put it out of sight with one rename.
+
+        Returns:
+            Where it is now, for the caller to delete; what a kill leaves there is swept at the next opening.
+        """
         with self._lock:
             self._closed = True
             with engine_errors("delete the collection", self.name):
@@ -288,7 +302,7 @@ class ShardFolder:
                 trash = self.folder.parent / f".deleted-{uuid.uuid4().hex}"
                 self.folder.rename(trash)
                 sync_folder(trash.parent)
-        shutil.rmtree(trash, ignore_errors=True)
+        return trash
 
 
 def _bytes_on_disk(folder: Path) -> int:

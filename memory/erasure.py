@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +14,9 @@ from freehold.errors import StorageError
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-__all__ = ["erase", "finish_rewrite", "rewrite"]
+__all__ = ["erase", "erase_history", "finish_rewrite", "rewrite"]
 
-_PAGE = 1000
+_PAGE = 100  # a page is one request, during which the engine lets nobody else work
 
 
 def erase(mem0: Any, owner: str, folder: Path) -> int:
@@ -53,6 +55,25 @@ def erase(mem0: Any, owner: str, folder: Path) -> int:
     return int(erased)
 
 
+def erase_history(path: Path, owner: str) -> None:
+    """Delete an owner's history and messages where mem0 cannot be opened, as while a Qdrant server is down.
+
+    Args:
+        path: mem0's database; nothing is done where there is none.
+        owner: The scoped user id.
+
+    Raises:
+        StorageError: Another program works on the database.
+    """
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            _erase_rows(connection, owner)
+    except sqlite3.Error as error:
+        raise StorageError(f"The history of memories in {path} could not be erased: {error}.") from error
+
+
 def _erase_rows(connection: Any, owner: str) -> None:
     # mem0 names a session `agent_id=...&user_id=...`, with these three characters escaped.
     session = owner.replace("%", "%25").replace("&", "%26").replace("=", "%3D")
@@ -79,19 +100,23 @@ def rewrite(client: QdrantClient, collection: str, folder: Path | None = None) -
         folder: Where a mark is left, for `finish_rewrite`; None is the client's own.
     """
     from freehold.memory.edge_client import EdgeQdrantClient
+    from freehold.memory.edge_shard import sync_folder
 
     if not isinstance(client, EdgeQdrantClient):
         return
     client.delete_collection(_spare(collection))
     _copy(client, collection, _spare(collection))
     client.flush()
-    _mark(folder or client.folder, collection).touch()
+    mark = _mark(folder or client.folder, collection)
+    mark.touch()
+    sync_folder(mark.parent)  # before the collection goes
     finish_rewrite(client, collection, folder)
 
 
 def finish_rewrite(client: QdrantClient, collection: str, folder: Path | None = None) -> None:
     """Finish a rewrite that was killed half way; does nothing where there was none, nor on a Qdrant server."""
     from freehold.memory.edge_client import EdgeQdrantClient
+    from freehold.memory.edge_shard import sync_folder
 
     if not isinstance(client, EdgeQdrantClient):
         return
@@ -102,6 +127,7 @@ def finish_rewrite(client: QdrantClient, collection: str, folder: Path | None = 
             _copy(client, spare, collection)
             client.flush()
         mark.unlink()
+        sync_folder(mark.parent)  # else it might come back, and call the next spare whole that is not
     if client.collection_exists(spare):
         client.delete_collection(spare)
 

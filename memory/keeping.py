@@ -1,4 +1,4 @@
-"""Facts on their way into mem0: known ones are refused, contradicted ones make room. All of it on mem0's thread."""
+"""Facts on their way into mem0: known ones last longer, contradicted ones make room. All of it on mem0's thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from freehold.state import Memory
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["insert", "is_known", "keep", "replace"]
+__all__ = ["insert", "is_told_again", "keep", "replace"]
 
 
 def keep(  # noqa: PLR0913, PLR0917 - a step of `LongTermMemory.remember`
@@ -28,30 +28,40 @@ def keep(  # noqa: PLR0913, PLR0917 - a step of `LongTermMemory.remember`
     refused: Counter[str],
     admission: Admission,
 ) -> Remembered:
-    """Store the facts that are new, each in the place of those that it contradicts."""
+    """Store the facts that are new, each in the place of those that it contradicts and outlives.
+
+    A fact that is known is a duplicate, and lasts as long as either of the two. One that is true for a while only does
+    not end what was true before and is again after it: both are kept until then.
+    """
     mem0.embedding_model.prepare(facts, vectors)
     done = Remembered(refused=refused)
     for number, (fact, vector) in enumerate(zip(facts, vectors, strict=True)):
         place = whole.nth(number)
-        if is_known(mem0, fact, place):
-            refused["duplicate"] += 1
-            continue
+        known = is_told_again(mem0, fact, place)
         near = _near(mem0, fact, vector, place, admission.candidates)
-        if any(point.score >= admission.duplicate_similarity and same_fact(fact, _text(point)) for point in near):
+        alike = [point for point in near if point.score >= admission.duplicate_similarity]
+        same = [] if known else [point for point in alike if same_fact(fact, _text(point))]
+        ending = [point for point in near if not _is_longer(_end(point), place.expires_at)]
+        untrue = [point for point in ending if contradicts(fact, _text(point))] if admission.supersede else []
+        if known or same:
+            _prolong(mem0, same, place)
             refused["duplicate"] += 1
-            continue
-        untrue = [point for point in near if contradicts(fact, _text(point))] if admission.supersede else []
-        done.stored.append(_supersede(mem0, fact, untrue, place) if untrue else insert(mem0, fact, place))
+            for point in untrue:  # what was true for a while, beside this
+                delete(mem0, str(point.id))
+        else:
+            done.stored.append(_supersede(mem0, fact, untrue, place) if untrue else insert(mem0, fact, place))
         done.superseded.extend(map(_text, untrue))
     return done
 
 
-def is_known(mem0: Any, fact: str, place: Placement) -> bool:
-    """Whether the same audience has this fact to the letter."""
+def is_told_again(mem0: Any, fact: str, place: Placement) -> bool:
+    """Whether the same audience has this fact to the letter; if so, it now lasts at least as long as the place says."""
     store = mem0.vector_store
     same = _within(place, fingerprint=fingerprint(fact))
     found, _ = store.client.scroll(store.collection_name, scroll_filter=same, limit=4, with_payload=["expires_at"])
-    return any(is_alive(point.payload or {}) for point in found)
+    known = [point for point in found if is_alive(point.payload or {})]
+    _prolong(mem0, known, place)
+    return bool(known)
 
 
 def insert(mem0: Any, fact: str, place: Placement) -> Memory:
@@ -93,6 +103,24 @@ def _near(mem0: Any, fact: str, vector: np.ndarray[Any, Any], place: Placement, 
     answers = store.client.query_batch_points(store.collection_name, requests=requests)
     found = {point.id: point for answer in answers for point in answer.points}
     return [point for point in found.values() if is_alive(point.payload or {})]
+
+
+def _prolong(mem0: Any, known: Sequence[Any], place: Placement) -> None:
+    """Have memories that were told again last as long as the place says, where that is longer."""
+    store = mem0.vector_store
+    if passing := [point.id for point in known if _is_longer(place.expires_at, _end(point))]:
+        # Null is no number: no filter for what has expired finds it.
+        store.client.set_payload(store.collection_name, payload={"expires_at": place.expires_at}, points=passing)
+
+
+def _is_longer(one: float | None, other: float | None) -> bool:
+    """Whether one end comes after the other; None never comes."""
+    return other is not None and (one is None or one > other)
+
+
+def _end(point: Any) -> float | None:
+    end: float | None = (point.payload or {}).get("expires_at")
+    return end
 
 
 def _within(place: Placement, **values: str) -> Any:

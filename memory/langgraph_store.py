@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["QdrantStore"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 60.0
 _SWEEP_MINUTES = 5.0
@@ -89,7 +92,7 @@ class QdrantStore(BaseStore):
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="freehold-store")
         self._sweeper = Sweeper(self.sweep_ttl)
         self._swept_at = 0.0
-        self.sweep_ttl()
+        self._sweep_if_possible()
         if ttl is not None and ttl.get("sweep_interval_minutes"):
             self.start_ttl_sweeper()
 
@@ -161,7 +164,7 @@ class QdrantStore(BaseStore):
         if batch.puts:
             items.write(batch, vectors)
             if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
-                self._sweep()
+                self._sweep_if_possible()
         return results
 
     def _guarded(self, work: Callable[[], T]) -> T:
@@ -183,6 +186,13 @@ class QdrantStore(BaseStore):
     def _sweep(self) -> int:
         self._swept_at = time.monotonic()
         return self._items.sweep()
+
+    def _sweep_if_possible(self) -> None:
+        """Sweep beside something else, which must not fail where only this does, as on a full disk."""
+        try:
+            self._guarded(self._sweep)
+        except StorageError as error:
+            _log.warning("What has expired could not be swept; it is tried again: %s", error)
 
     def sweep_ttl(self) -> int:
         """Delete the items that have expired, and say how many. Opening does this too, and a write once a minute."""

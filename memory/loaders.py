@@ -84,29 +84,34 @@ class LoadedDocument:
     """(line in the file from 1, offset in the text) of each row or record of a CSV or JSON Lines file."""
 
 
-def find_documents(roots: Iterable[str | Path]) -> list[Path]:
+def find_documents(roots: Iterable[str | Path], *, onerror: Callable[[OSError], object] | None = None) -> list[Path]:
     """Files that `load` can read, sorted: each root that is a file, and everything below each that is a folder.
 
     Hidden files and folders, build folders, virtual environments, lock files of package managers and minified code are
     left out, and so are pipes, sockets and devices; links to folders are not followed.
+
+    Args:
+        roots: Files and folders.
+        onerror: Called with the error of each folder that cannot be listed; it is left out.
 
     Raises:
         DocumentError: A root does not exist.
     """
     found: set[Path] = set()
     for root in map(Path, roots):
-        if root.is_file():
+        # `os.path`, here and below: a `Path` raises where a folder above has no rights.
+        if os.path.isfile(root):  # noqa: PTH113
             found.add(root)
-        elif not root.is_dir():
+        elif not os.path.isdir(root):  # noqa: PTH112
             raise DocumentError(f"{root} does not exist. Give a file, or a folder of files.")
-        for folder, below, names in os.walk(root):
+        for folder, below, names in os.walk(root, onerror=onerror):
             here = Path(folder)
             below[:] = [
                 name
                 for name in below
                 if not name.startswith(".")
                 and name not in _SKIPPED_FOLDERS
-                and not (here / name / "pyvenv.cfg").exists()
+                and not os.path.exists(here / name / "pyvenv.cfg")  # noqa: PTH110
             ]
             found.update(here / name for name in names if _wanted(name) and not _waits(here / name))
     return sorted(found)
@@ -174,9 +179,22 @@ def load(path: str | Path, *, max_bytes: int = MAX_BYTES) -> LoadedDocument:
         raise DocumentError(f"{path} cannot be read: it has no text.{hint}")
     language = {"language": LANGUAGES[path.suffix.lower()]} if kind == "code" else {}
     modified = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
-    metadata = {**parsed.metadata, **language, "format": kind, "modified": modified}
+    metadata = {**_storable(dict(parsed.metadata)), **language, "format": kind, "modified": modified}
     digest = hashlib.sha256(data).hexdigest()
-    return LoadedDocument(str(path), parsed.text, parsed.pages, kind, digest, metadata, parsed.lines)
+    return LoadedDocument(str(path), _storable(parsed.text), parsed.pages, kind, digest, metadata, parsed.lines)
+
+
+def _storable(value: Any) -> Any:
+    """Without the halves of surrogate pairs, which UTF-8 cannot hold; a text is as long as before, so offsets stay."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode("utf-8")
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {_storable(key): _storable(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def _parse(path: Path, kind: Format, data: bytes) -> Parsed:

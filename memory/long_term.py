@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from freehold.context import Context
-from freehold.errors import SettingsError
+from freehold.errors import SettingsError, StorageError
 from freehold.memory import memory_rows as rows
 from freehold.memory.admission import Admission, Remembered, counted, tidy
 from freehold.memory.expiry import ends_at
@@ -99,7 +101,7 @@ class LongTermMemory:
         self._vocabularies = Vocabularies()
         self._swept = 0.0
         self._worker = Mem0Worker(
-            client, self._compute, lambda: embedder.dimension, self._folder, collection, self._sweep
+            client, self._compute, lambda: embedder.dimension, self._folder, collection, self._sweep_if_possible
         )
 
     async def add(
@@ -158,7 +160,7 @@ class LongTermMemory:
 
         def work(mem0: Any) -> Remembered:
             if time.monotonic() - self._swept > _SWEEP_SECONDS:
-                self._sweep(mem0)
+                self._sweep_if_possible(mem0)
             return keep(mem0, facts, vectors, place, refused, self._admission)
 
         return counted(await self._run(work))
@@ -325,9 +327,11 @@ class LongTermMemory:
     async def _run(self, work: Callable[[Any], T]) -> T:
         return await self._worker.run(work)
 
-    def _sweep(self, mem0: Any) -> None:
-        rows.delete_expired(mem0)
-        self._swept = time.monotonic()
+    def _sweep_if_possible(self, mem0: Any) -> None:
+        """Delete what has expired. On a full disk it waits for the next addition: what is asked for comes first."""
+        with suppress(StorageError, sqlite3.Error):  # nobody sees what has expired, deleted or not
+            rows.delete_expired(mem0)
+            self._swept = time.monotonic()
 
     def _compute(self, text: str) -> np.ndarray[Any, Any]:
         found: np.ndarray[Any, Any] = run_sync(self._embedder.embed([text]))

@@ -132,9 +132,18 @@ def listed(mem0: Any, context: Context, *, everything: bool = False) -> list[Any
 
 
 def delete(mem0: Any, memory_id: str) -> None:
-    """Delete a memory, and its text from the history."""
-    mem0.delete(memory_id)
-    blank_history(mem0, [memory_id])
+    """Delete a memory, and its text from the history.
+
+    `mem0.delete` would write the text into the history once more, where a kill would leave it for ever.
+    """
+    point = mem0.vector_store.get(memory_id)
+    if point is None:
+        return
+    blank_history(mem0, [memory_id])  # first: without the point, nobody would find what is left to be done
+    mem0.vector_store.delete(memory_id)
+    now = datetime.now(UTC).isoformat()
+    actor = (point.payload or {}).get("user_id")
+    mem0.db.add_history(memory_id, None, None, "DELETE", updated_at=now, is_deleted=1, actor_id=actor, role="user")
 
 
 def blank_history(mem0: Any, ids: list[str]) -> None:

@@ -11,13 +11,15 @@ from freehold.state import Passage
 if TYPE_CHECKING:
     from qdrant_client.http import models
 
-__all__ = ["neighbours_filter", "widen"]
+__all__ = ["MOST_NEIGHBOURS", "neighbours_filter", "widen"]
 
 _Section = tuple[str, int]
 """A document's source, and the place of the section in it."""
 
 _REACH = 50
 """Passages to each side of one that are read: some 20,000 characters with the shipped sizes."""
+MOST_NEIGHBOURS = 2 * _REACH + 1
+"""Passages that the filter lets through for each one that was found, itself among them."""
 
 
 def _section(payload: Mapping[str, Any]) -> _Section | None:
@@ -31,23 +33,21 @@ def neighbours_filter(passages: Sequence[Passage]) -> models.Filter | None:
     """What stands around these passages in their sections; None where that is not known of any."""
     from qdrant_client.http import models
 
-    places: dict[_Section, list[int]] = {}
-    for passage in passages:
-        if (section := _section(passage)) is not None:
-            places.setdefault(section, []).append(passage["index"])
-    sections: list[models.Condition] = [
+    # A range for each: from the first to the last of one section, a long table would be read whole.
+    ranges: list[models.Condition] = [
         models.Filter(
             must=[
-                models.FieldCondition(key="source", match=models.MatchValue(value=source)),
-                models.FieldCondition(key="section", match=models.MatchValue(value=section)),
+                models.FieldCondition(key="source", match=models.MatchValue(value=section[0])),
+                models.FieldCondition(key="section", match=models.MatchValue(value=section[1])),
                 models.FieldCondition(
-                    key="index", range=models.Range(gte=min(found) - _REACH, lte=max(found) + _REACH)
+                    key="index", range=models.Range(gte=passage["index"] - _REACH, lte=passage["index"] + _REACH)
                 ),
             ]
         )
-        for (source, section), found in places.items()
+        for passage in passages
+        if (section := _section(passage)) is not None
     ]
-    return models.Filter(should=sections) if sections else None
+    return models.Filter(should=ranges) if ranges else None
 
 
 def widen(
@@ -69,16 +69,19 @@ def widen(
         if (section := _section(payload)) is not None:
             around.setdefault(section, {})[int(payload["index"])] = payload
     widened: list[Passage | None] = []
+    taken: set[tuple[_Section, int]] = set()
     for passage in passages:
         section = _section(passage)
-        if section is None:
-            widened.append(passage)
+        left = around.get(section, {}) if section is not None else {}
+        if section is None or (passage["index"] not in left and (section, passage["index"]) not in taken):
+            widened.append(passage)  # what stands around it is not known, or was removed since it was found
             continue
-        left = around.setdefault(section, {})
-        if passage["index"] not in left:  # taken by an earlier one, or removed since it was found
+        if passage["index"] not in left:
             widened.append(None)
             continue
-        parts = [left.pop(index) for index in _run(passage["index"], left, characters)]
+        run = _run(passage["index"], left, characters)
+        taken.update((section, index) for index in run)
+        parts = [left.pop(index) for index in run]
         start, end = int(parts[0]["start"]), int(parts[-1]["end"])
         widened.append({**passage, "text": _joined(parts), "start": start, "end": end})
     return widened

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from freehold.context import Context
 from freehold.errors import FreeholdError, MemoryEntryError
 from freehold.memory.admission import Admission, tidy
-from freehold.memory.keeping import insert, is_known
+from freehold.memory.keeping import insert, is_told_again
 from freehold.memory.memory_rows import Placement, history, memory_of
 from freehold.state import Memory
 
@@ -35,7 +35,7 @@ def exported(mem0: Any, points: Sequence[Any]) -> list[dict[str, Any]]:
                 "updated_at": memory.get("updated_at"),
                 "expires_at": memory.get("expires_at"),
                 "scope": memory.get("scope", "user"),
-                "session_id": memory.get("session_id"),
+                "session_id": memory.get("session_id") or point.payload.get("session"),
                 "agent_id": memory.get("agent_id"),
                 "history": history(mem0, point),
             }
@@ -81,11 +81,11 @@ class Entry:
 
 
 def restored(mem0: Any, entries: Sequence[Entry], vectors: np.ndarray[Any, Any]) -> list[Memory]:
-    """Store the entries that are not there yet; on mem0's thread."""
+    """Store the entries that are not there yet; on mem0's thread. What is there lasts as long as either of the two."""
     mem0.embedding_model.prepare([entry.text for entry in entries], vectors)
     stored: list[Memory] = []
     for entry in entries:
-        if is_known(mem0, entry.text, entry.place):
+        if is_told_again(mem0, entry.text, entry.place):
             continue
         memory = insert(mem0, entry.text, entry.place)
         stored.append(memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ Where = Mapping[str, Any]
 if TYPE_CHECKING:
     Conditions = Where | models.Filter | Sequence[Any]
 
-_KEYS = frozenset({"source", "heading", "page", "index", "section", "start", "end", "digest", "total"})
+_KEYS = frozenset({"source", "heading", "page", "index", "section", "start", "end"})
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _OPERATORS = (*_BOUNDS, "not")
 _LARGEST = 2**53
@@ -37,9 +39,14 @@ def _error(key: str, value: Any) -> UserError:
 
 def _path(key: Any) -> str:
     """A payload key as it is, and every other name as one of the document's metadata."""
-    if not isinstance(key, str) or not key or "[" in key or '"' in key:
+    if not isinstance(key, str) or not all(key.split(".")) or "[" in key or '"' in key:
         raise UserError(f"{key!r} cannot be a filter's key: take source, heading, page, or a key of the metadata.")
     return key if key in _KEYS or key.startswith("metadata.") else f"metadata.{key}"
+
+
+def _quoted(path: str) -> str:
+    """The path as Qdrant reads it: names with spaces or letters beyond ASCII stand in quotation marks."""
+    return ".".join(name if _BARE.fullmatch(name) else f'"{name}"' for name in path.split("."))
 
 
 def _moment(value: Any) -> datetime | None:
@@ -125,7 +132,8 @@ def to_filter(where: Conditions | None) -> models.Filter | None:
     if isinstance(where, list | tuple):
         must += [made for one in where if (made := to_filter(one)) is not None]
     elif where is not None:
-        for path, operator, operand in _split(where):
+        for name, operator, operand in _split(where):
+            path = _quoted(name)
             if operator == "range":
                 kind = models.DatetimeRange if isinstance(next(iter(operand.values())), datetime) else models.Range
                 must.append(models.FieldCondition(key=path, range=kind(**operand)))

@@ -11,7 +11,7 @@ __all__ = ["SearchHit"]
 
 @dataclass(frozen=True)
 class SearchHit:
-    """A passage with its rank and score in every stage of a search; ranks count from 1."""
+    """A passage with its ranks and scores in the stages of a search; ranks count from 1. Parents change neither."""
 
     passage: Passage
     """As `search` gives it: its `score` is `dense_score`."""
@@ -27,3 +27,7 @@ class SearchHit:
     fused_rank: int
     rerank_score: float | None = None
     """The cross-encoder's, 0 to 1; None where it did not read the passage."""
+    rerank_rank: int | None = None
+    """Place by `rerank_score`; None as there."""
+    diversity_rank: int | None = None
+    """Place by maximal marginal relevance; None where no diversity was asked for."""

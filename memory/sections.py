@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from freehold.memory.formats.plain import FRONT_MATTER
+from freehold.memory.formats.plain import front_matter
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -38,14 +38,14 @@ def join_path(titles: list[str]) -> str:
     return " > ".join(line if len(line) <= _LONGEST_TITLE else line[: _LONGEST_TITLE - 1] + "…" for line in lines)
 
 
-def markdown_sections(text: str) -> list[Section]:
+def markdown_sections(text: str, *, matter: bool = True) -> list[Section]:
     r"""The text under each heading, as CommonMark reads it; heading lines and front matter are left out.
 
     Args:
         text: Markdown with `\n` at its lines' ends.
+        matter: Whether it may begin with front matter; what was HTML has none.
     """
-    matter = FRONT_MATTER.match(text)
-    first = matter.end() if matter else 0
+    first = front_matter(text)[1] if matter else 0
     # Not `splitlines`: a form feed or U+2028 ends no line of Markdown.
     starts = [first, *accumulate((len(line) + 1 for line in text[first:].split("\n")), initial=first)][1:]
     starts[-1] = len(text)

@@ -20,8 +20,10 @@ _LONGEST_MESSAGE = 4000
 
 _SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*")
 # "My name is Ada, and I like tea": each half stands alone. A pronoun must follow: "bread and butter" stays whole.
+# A run of spaces is tried from its first one alone: a message of nothing else would take the square of its length.
 _CLAUSE = re.compile(
-    r"[,;]?\s+(?:and|but|also)\s+(?=(?:I|I'm|I've|my|we|our)\b)|;\s+|,\s+(?=(?:I|I'm|I've|my)\b)", re.IGNORECASE
+    r"(?:[,;]\s+|(?<!\s)\s+)(?:and|but|also)\s+(?=(?:I|I'm|I've|my|we|our)\b)|;\s+|,\s+(?=(?:I|I'm|I've|my)\b)",
+    re.IGNORECASE,
 )
 _SUBJECT = (
     r"(?:i|you|we|they|he|she|it|the|this|that|there|these|those|my|your|our|his|her|their|a|an|any|anyone|someone)"

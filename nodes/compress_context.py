@@ -75,7 +75,7 @@ class CompressContext(Node):
     count_tokens: Callable[[str], int] = estimate_tokens
     """Tokens of a text, best by the model's own tokenizer; called in a thread."""
     language: str = "english"
-    """Of stop words and word endings."""
+    """Of stop words, word endings and abbreviations."""
 
     def __post_init__(self) -> None:
         if self.token_budget < 1:
@@ -124,7 +124,7 @@ class CompressContext(Node):
         from freehold.nodes.sentence_selection import Sentence
 
         # A passage without a letter has no sentence; it is one whole, as far as it fits.
-        spans = [sentences(passage["text"]) or [(0, len(passage["text"]))] for passage in passages]
+        spans = [sentences(passage["text"], self.language) or [(0, len(passage["text"]))] for passage in passages]
         return spans, [
             Sentence(text, number, index, self.count_tokens(text))
             for number, passage in enumerate(passages)

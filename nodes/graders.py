@@ -12,6 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
+from freehold.memory.indexed_text import indexed_text
 from freehold.nodes.model_reply import ASIDE, said
 from freehold.nodes.sentences import sentences
 from freehold.nodes.words import coverage, stems
@@ -72,7 +73,7 @@ class ModelGrader:
     async def _ask(self, question: str, passage: Passage) -> float:
         prompt: list[BaseMessage] = [
             SystemMessage(self.instruction),
-            HumanMessage(f"Question: {question}\n\nPassage: {_with_heading(passage)}"),
+            HumanMessage(f"Question: {question}\n\nPassage: {indexed_text(passage)}"),
         ]
         try:
             structured = self.model.with_structured_output(Relevance, include_raw=True)
@@ -108,11 +109,11 @@ class SimilarityGrader:
     embedder: Embedder
     threshold: float = 0.45
     language: str = "english"
-    """Of stop words and word endings."""
+    """Of stop words, word endings and abbreviations."""
 
     async def grade(self, question: str, passages: Sequence[Passage]) -> list[float]:
         """0 to 1 for each passage."""
-        texts = [_with_heading(passage) for passage in passages]
+        texts = [indexed_text(passage) for passage in passages]
         vectors = await self.embedder.embed([question, *texts])
         cosine = [max(0.0, float(vectors[0] @ vector)) for vector in vectors[1:]]
         asked = stems(question, self.language)
@@ -122,7 +123,7 @@ class SimilarityGrader:
             (index, text[start:end])
             for index in unsure
             for text in [passages[index]["text"]]
-            for start, end in sentences(text)
+            for start, end in sentences(text, self.language)
         ]
         if parts:
             nearest = (await self.embedder.embed([text for _, text in parts])) @ vectors[0]
@@ -153,8 +154,4 @@ class RerankerGrader:
 
     async def grade(self, question: str, passages: Sequence[Passage]) -> Sequence[float]:
         """The reranker's score of each passage."""
-        return await self.reranker.ascore([(question, _with_heading(passage)) for passage in passages])
-
-
-def _with_heading(passage: Passage) -> str:
-    return f"{passage['heading']}\n{passage['text']}" if passage["heading"] else passage["text"]
+        return await self.reranker.ascore([(question, indexed_text(passage)) for passage in passages])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from freehold.context import Context
 from freehold.errors import UserError
 from freehold.memory.search_filter import Where, matches
 from freehold.nodes.node import Node, newest_user_text, report_failure
+from freehold.nodes.words import well_formed
 from freehold.state import Passage
 
 __all__ = ["Retrieve"]
@@ -27,8 +29,9 @@ class Retrieve(Node):
     """Find passages for the newest message with any LangChain retriever.
 
     Reads `question` (or `messages`) and `where`; writes `passages`, best first, and `decisions`. A document's metadata
-    gives `source`, `heading`, `page`, `start`, `end`, `id` and `score` where the retriever has them; a document without
-    a score is kept whatever the threshold, and one that a reranker judged is held against `rerank_threshold` alone.
+    gives `source`, `heading`, `page`, `start`, `end`, `id` and `score` where the retriever has them; what cannot be
+    used there counts as missing. A document without a score is kept whatever the threshold, and one that a reranker
+    judged is held against `rerank_threshold` alone.
 
     A run narrows the search by the state's `where`: conditions as `Documents.search` takes them, plain JSON. They hold
     beside those of this node and of the retriever, so a run never sees what the graph's author left out. A
@@ -56,18 +59,18 @@ class Retrieve(Node):
         """Retrieve, drop what scores too low, keep the retriever's order."""
         started = time.perf_counter()
         try:
-            documents = await self._documents(newest_user_text(state), state.get("where"))
+            documents = (await self._documents(newest_user_text(state), state.get("where")))[: self.limit]
+            passages = [_passage(document) for document in documents]
         except UserError as error:  # a condition that the run asks for, and that there is not
             return self._update([], "error", str(error))
         except Exception as error:  # noqa: BLE001 - a retriever that is down costs passages, not the run
             return self._update([], "error", report_failure(self.node, error))
         finally:
             metrics.retrieval_seconds().observe(time.perf_counter() - started)
-        passages = [_passage(document) for document in documents[: self.limit]]
         kept = [
             passage
-            for passage, document in zip(passages, documents, strict=False)
-            if "score" not in document.metadata or self._reaches(passage)
+            for passage, document in zip(passages, documents, strict=True)
+            if _number(document.metadata.get("score")) is None or self._reaches(passage)
         ]
         if not kept:
             return self._update([], "nothing", f"None of {len(passages)} passages is near enough.", passages)
@@ -111,23 +114,52 @@ def _payload(document: Document) -> Mapping[str, Any]:
 def _passage(document: Document) -> Passage:
     """The document as a passage; what its metadata lacks is filled in."""
     given = document.metadata
-    text = document.page_content
+    text = well_formed(document.page_content)
+    start, end = _whole(given.get("start")), _whole(given.get("end"))
     passage: Passage = {
-        "id": str(given.get("id") or document.id or hashlib.sha256(text.encode()).hexdigest()[:16]),
+        "id": _text(given.get("id") or document.id) or hashlib.sha256(text.encode()).hexdigest()[:16],
         "text": text,
-        "source": str(given.get("source", "")),
-        "heading": str(given.get("heading", "")),
-        "page": given.get("page"),
-        "start": int(given.get("start", 0)),
-        "end": int(given.get("end", len(text))),
-        "score": float(given.get("score", 0.0)),
+        "source": _text(given.get("source")),
+        "heading": _text(given.get("heading")),
+        "page": _whole(given.get("page")),
+        "start": 0 if start is None else start,
+        "end": len(text) if end is None else end,
+        "score": _number(given.get("score")) or 0.0,
     }
-    if isinstance(given.get("index"), int):
-        passage["index"] = given["index"]
-    if isinstance(given.get("section"), int):
-        passage["section"] = given["section"]
+    if (index := _whole(given.get("index"))) is not None:
+        passage["index"] = index
+    if (section := _whole(given.get("section"))) is not None:
+        passage["section"] = section
     if isinstance(given.get("metadata"), Mapping):
-        passage["metadata"] = dict(given["metadata"])
-    if given.get("rerank_score") is not None:
-        passage["rerank_score"] = float(given["rerank_score"])
+        passage["metadata"] = _clean(given["metadata"])
+    if (judged := _number(given.get("rerank_score"))) is not None:
+        passage["rerank_score"] = judged
     return passage
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else well_formed(str(value))
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for what is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also where a table's reader made it a float or a text; None for what is none."""
+    number = None if isinstance(value, bool) else _number(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _clean(value: Any) -> Any:
+    """Plain JSON with texts that have a UTF-8 form."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, Mapping):
+        return {well_formed(str(key)): _clean(one) for key, one in value.items()}
+    return [_clean(one) for one in value] if isinstance(value, list | tuple) else value

@@ -25,7 +25,11 @@ _INSTRUCTION = (
 )
 _LONGEST = 500
 _MOST_WORDS = 8
-_PREFIX = re.compile(r"^\W*(?:(?:rewritten|standalone|search|new)\s+)*(?:question|query)\s*:\s*", re.IGNORECASE)
+# "Sure! The rewritten question: ..."; not "What does the query: prefix do?", which is a question itself.
+_PREFIX = re.compile(
+    r"^(?!\W*(?:wh|how|is|are|do|does|did|can|could|may|must|should)).{0,60}?\b(?:question|query)\W*:\W*", re.IGNORECASE
+)
+_AROUND = " >\"'“”`*"
 # What asks, and names nothing that could stand in a document.
 _FILLER = (
     "please tell explain describe show know find look search want need say mean give help me wonder thank hello hi hey "
@@ -87,7 +91,9 @@ class RewriteQuestion(Node):
         conversation = f"Conversation:\n{turns}\n\n" if turns else ""
         prompt = [SystemMessage(self.instruction), HumanMessage(f"{conversation}Last question: {question}")]
         lines = said(str((await model.ainvoke(prompt, ASIDE)).text)).splitlines()
-        text = _PREFIX.sub("", lines[0]).strip().strip("\"'“”`* ") if lines else ""
+        # A line that only announces the question is none.
+        bare = [_PREFIX.sub("", line).strip(_AROUND) for line in lines]
+        text = next((line for line in bare if line and not line.endswith(":")), "")
         return text if len(text) <= _LONGEST and content_words(text, self.language) else ""
 
     def _by_rules(self, question: str, earlier: Sequence[BaseMessage]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from langchain_core.messages import convert_to_messages
@@ -12,6 +13,7 @@ from langgraph.runtime import Runtime
 
 from freehold.context import Context
 from freehold.errors import SettingsError
+from freehold.memory.scopes import audience
 from freehold.nodes.node import Node, report_failure
 from freehold.state import Memory
 
@@ -38,14 +40,15 @@ class MemoryStorage(Protocol):
 class SaveMemory(Node):
     """Keep what the user's messages say about the user.
 
-    Reads `messages`, `question`, `remembered`; writes `remembered`, `decisions`. What is kept comes from the user's
-    messages alone, never from an answer, and belongs to the user of the run. The decision is `saved`, `nothing`, or
-    `error`: a memory that is down keeps nothing, and the answer stands.
+    Reads `messages`, `question`, `remembered`, `remembered_for`; writes `remembered`, `decisions`. What is kept comes
+    from the user's messages alone, never from an answer, and belongs to the user of the run. The decision is `saved`,
+    `nothing`, or `error`: a memory that is down keeps nothing, and the answer stands.
 
     It stands last in a graph, so that the answer has streamed before it runs. `remembered` says how many of the
     thread's messages were considered: where a run was killed before it was done, or the memory was down, the next turn
     considers those messages too, and `invoke(None, config)` goes on with the run itself. Facts that are there already
-    are not stored twice.
+    are not stored twice. In a thread of several users, only messages of turns that are known to be this user's are
+    considered; `BeginTurn` writes down whose they are, and without it only the newest message is.
     """
 
     memory: MemoryStorage
@@ -64,10 +67,14 @@ class SaveMemory(Node):
 
     async def acall(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
         """Keep the facts of every message that was not considered yet, and say how many."""
+        first = self._first(state, runtime.context)
+        if first is None:
+            reason = f"The turn is another {self.scope}'s."
+            return {"decisions": [{"decision": "nothing", "reason": reason}]}
         facts: list[str] = []
         superseded: list[str] = []
         refused: Counter[str] = Counter()
-        for place, text, answer in _unsaved(state)[-self.catch_up :]:
+        for place, text, answer in _unsaved(state, first)[-self.catch_up :]:
             try:
                 done = await self._remember(text, runtime.context, answer)
             except Exception as error:  # noqa: BLE001 - a memory that is down costs memories, not the answer
@@ -103,6 +110,16 @@ class SaveMemory(Node):
             "remembered": len(state.get("messages", [])),
         }
 
+    def _first(self, state: Mapping[str, Any], context: Context) -> float | None:
+        """The message from which on this turn may consider; None where somebody else's run is gone on with."""
+        whose = state.get("remembered_for")
+        if whose is None:
+            return inf  # nobody knows who wrote what stands before the newest message
+        if self.scope != "user" and getattr(context, f"{self.scope}_id") is None:
+            return inf  # the memory says what is missing
+        begun = whose.get(audience(context, self.scope))
+        return None if begun is None else max(begun, state.get("remembered") or 0)
+
     async def _remember(self, text: str, context: Context, answer: str) -> Remembered | list[Memory]:
         remember = getattr(self.memory, "remember", None)
         if remember is None:
@@ -111,16 +128,14 @@ class SaveMemory(Node):
         return done
 
 
-def _unsaved(state: Mapping[str, Any]) -> list[tuple[int, str, str]]:
+def _unsaved(state: Mapping[str, Any], first: float) -> list[tuple[int, str, str]]:
     """Place, text, and the answer before it, of the user's messages that were not considered yet, oldest first."""
     messages = convert_to_messages(state.get("messages", []))
     places = [place for place, message in enumerate(messages) if message.type == "human"]
     question = state.get("question")
     if not places:
         return [(0, question, "")] if isinstance(question, str) else []
-    first = state.get("remembered")
-    # Without a count, what stands before the newest message may have been considered long ago.
-    first = places[-1] if first is None else min(first, places[-1])
+    first = min(first, places[-1])
     found = []
     answer = ""
     for place, message in enumerate(messages):

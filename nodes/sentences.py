@@ -16,9 +16,41 @@ Span = tuple[int, int]
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 # A line that stands for itself: an item of a list, a row of a table, a heading, a quotation; and blank lines.
 _LINE = re.compile(r"^(?=[ \t]*(?:[-*+\u2022][ \t]|\d{1,3}[.)][ \t]|\||#{1,6}[ \t]|>))|\n[ \t]*\n", re.MULTILINE)
+# Languages as BM25 has them, and their ISO 639 codes.
+_CODES = {
+    "arabic": "ar",
+    "azerbaijani": "az",
+    "basque": "eu",
+    "bengali": "bn",
+    "catalan": "ca",
+    "chinese": "zh",
+    "danish": "da",
+    "dutch": "nl",
+    "english": "en",
+    "finnish": "fi",
+    "french": "fr",
+    "german": "de",
+    "greek": "el",
+    "hebrew": "he",
+    "hungarian": "hu",
+    "indonesian": "id",
+    "italian": "it",
+    "japanese": "ja",
+    "kazakh": "kk",
+    "nepali": "ne",
+    "norwegian": "no",
+    "portuguese": "pt",
+    "romanian": "ro",
+    "russian": "ru",
+    "slovene": "sl",
+    "spanish": "es",
+    "swedish": "sv",
+    "tajik": "tg",
+    "turkish": "tr",
+}
 
 
-def sentences(text: str, language: str = "en") -> list[Span]:
+def sentences(text: str, language: str = "english") -> list[Span]:
     r"""The sentences of a text, in order, without the white space around them.
 
     What is no prose stays in one piece where cutting would make it worthless: a code fence, an item of a list, a row of
@@ -26,14 +58,15 @@ def sentences(text: str, language: str = "en") -> list[Span]:
 
     Args:
         text: A passage.
-        language: ISO 639 code; one that is not known is cut by the rules of most languages.
+        language: Whose abbreviations are known, by its English name or its ISO 639 code; one that is not known is cut
+            by the rules of most languages.
 
     Example:
         >>> text = "Dr. Smith is in. See Fig. 3.\n- tea\n- milk"
         >>> [text[start:end] for start, end in sentences(text)]
         ['Dr. Smith is in.', 'See Fig. 3.', '- tea', '- milk']
     """
-    text = well_formed(text)
+    text, language = well_formed(text), _CODES.get(language, language)
     found: list[Span] = []
     first = 0
     for start, end in _fences(text):

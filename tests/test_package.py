@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
 
@@ -102,6 +103,14 @@ def test_every_import_is_a_declared_dependency() -> None:
                     continue
                 owners = {_normal(owner) for owner in homes.get(name, [name])}
                 assert owners & (declared | server), f"{file.relative_to(ROOT)} imports {name} ({owners})"
+
+
+def test_what_reads_locked_pdfs_is_declared() -> None:
+    """For AES, pypdf needs cryptography and does not bring it by itself; here another package may have."""
+    wanted = Requirement(next(line for line in PROJECT["project"]["dependencies"] if _normal(line) == "pypdf"))
+    brought = [Requirement(line) for line in importlib.metadata.requires("pypdf") or ()]
+    extras = [{"extra": extra} for extra in wanted.extras]
+    assert any(one.name == "cryptography" and one.marker and any(map(one.marker.evaluate, extras)) for one in brought)
 
 
 def _normal(requirement: str) -> str:

@@ -65,7 +65,10 @@ def search(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Show the memories that fit a question best, best first, with their scores: those that a run would recall."""
+    """Show the memories that fit a question best, best first, with their scores.
+
+    A run recalls those above its threshold and within its budget.
+    """
     from freehold.portal import run_sync
     from freehold.workspace import Workspace
 
@@ -98,15 +101,17 @@ def forget(
 
     context = _context(user, tenant)
     with Workspace(home) as workspace:
-        known = run_sync(workspace.memory.list(context, everything=True))
+        # For the question and the ids alone: what can be erased while the memories cannot be read must be.
+        known = run_sync(workspace.memory.list(context, everything=True)) if ids or not yes else []
         if ids:
             erased = _forget_some(workspace, context, known, ids, yes=yes)
             told = f"{_count(len(erased), 'memory', 'memories')} of {_name(context)} erased."
             result: dict[str, Any] = {"memories": len(erased), "ids": erased}
         else:
-            threads = _count(len(workspace.checkpointer.threads_of(f"{tenant}/{user}")), "thread")
-            memories = _count(len(known), "memory", "memories")
-            _ask(f"Erase {_name(context)} for good: {memories}, {threads}, and every cached answer?", yes=yes)
+            if not yes:
+                threads = _count(len(workspace.checkpointer.threads_of(f"{tenant}/{user}")), "thread")
+                memories = _count(len(known), "memory", "memories")
+                _ask(f"Erase {_name(context)} for good: {memories}, {threads}, and every cached answer?", yes=yes)
             found = workspace.forget(context)
             result = asdict(found)
             told = (

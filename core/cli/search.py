@@ -123,7 +123,7 @@ def _table(hits: Sequence[SearchHit], kept: Iterable[bool]) -> Table:
             _stage(hit.dense_score, hit.dense_rank, 2),
             _stage(hit.bm25_score, hit.bm25_rank, 1),
             _stage(hit.fused_score, hit.fused_rank, 4),
-            *([_stage(hit.rerank_score, None, 2)] if reranked else []),
+            *([_stage(hit.rerank_score, hit.rerank_rank, 2)] if reranked else []),
             "[green]kept[/]" if fate else "[yellow]dropped[/]",
         ]
         text = " ".join(hit.passage["text"].split())

@@ -170,6 +170,17 @@ def test_forgetting_asks_first(run: Run, file: Path, monkeypatch: pytest.MonkeyP
         assert run_sync(workspace.memory.list(Context(user_id="ada"))) == []
 
 
+def test_forgetting_does_not_list_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --yes, memories that cannot be read do not keep the threads from being erased."""
+    run("ask", "Hello", "--user", "ada", "--thread", "t1")
+    with monkeypatch.context() as down:
+        down.setenv("FREEHOLD_QDRANT_URL", "http://127.0.0.1:9")
+        ended = run("memory", "forget", "--user", "ada", "--yes")
+    assert (ended.code != 0, "Qdrant" in ended.told) == (True, True)
+    with Workspace() as workspace:
+        assert workspace.checkpointer.threads() == []
+
+
 def test_mistakes_are_told(run: Run, file: Path, tmp_path: Path) -> None:
     """An id that is a wildcard, a file that is not there or may not be replaced, and `--json` without a file."""
 

@@ -78,6 +78,7 @@ def test_a_reranker_has_a_column(run: Run, read: Path, monkeypatch: pytest.Monke
     assert "reranked" in ended.out
     assert "rerank_threshold" in ended.told
     hits = json.loads(run("search", QUESTION, "--json").out)["hits"]
+    assert [hit["rerank_rank"] for hit in hits] == list(range(1, len(hits) + 1))
     scores = [hit["rerank_score"] for hit in hits]
     assert scores == sorted(scores, reverse=True)
 

@@ -120,6 +120,58 @@ def test_wrong_paths_are_named(store: Documents, tmp_path: Path) -> None:
         create_ingest(store).invoke({"paths": []})
 
 
+class Named:
+    """The shipped embedding model under another name."""
+
+    def __init__(self, embedder: LlamaEmbeddings, model_id: str) -> None:
+        self.dimension, self.embed, self.model_id = embedder.dimension, embedder.embed, model_id
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_lane_of_many_files_ends(store: Documents, tmp_path: Path, asynchronous: bool) -> None:
+    """However many files there are, no limit on a graph's steps ends the run."""
+    (tmp_path / "many").mkdir()
+    for number in range(300):
+        (tmp_path / "many" / f"{number}.txt").write_text("The same note.")  # embedded once
+    graph, given = create_ingest(store), {"paths": [str(tmp_path / "many")]}
+    result = asyncio.run(graph.ainvoke(given)) if asynchronous else graph.invoke(given)
+    assert len(result["ingested"]) == store.count() == 300
+
+
+def test_a_bad_key_ends_one_file_at_most(store: Documents, folder: Path) -> None:
+    """Front matter that UTF-8 cannot hold does not end the run."""
+    (folder / "odd.md").write_text('---\n"\\uD800": "\\uDC00"\ntitle: "\\uD800"\n---\nAn odd note.\n')
+    result = create_ingest(store).invoke({"paths": [str(folder)]})
+    assert "odd.md" in names(result["ingested"])
+    found = asyncio.run(store.search("An odd note.", limit=1))[0]
+    assert found.get("metadata", {})["title"] == "?"
+
+
+def test_another_model_reads_every_file_again(
+    client: EdgeQdrantClient, embedder: LlamaEmbeddings, folder: Path
+) -> None:
+    """Vectors of two models of the same dimension never stand side by side, and the same model reads nothing again."""
+    read = []
+    for name in ("a", "b", "b"):
+        opened = Documents(client, Named(embedder, name))
+        read.append(len(create_ingest(opened).invoke({"paths": [str(folder)]})["ingested"]))
+        assert opened.count() == 4
+        opened.close()
+    assert read == [3, 3, 0]
+
+
+def test_passages_that_the_model_would_cut_are_refused(
+    store: Documents, client: EdgeQdrantClient, embedder: LlamaEmbeddings
+) -> None:
+    """What the embedding model does not read cannot be found; a model that does not tell its length takes any."""
+    create_ingest(store, passage_size=255)
+    with pytest.raises(UserError, match=r"passage_size=256 .* reads 512 tokens .* Give 255 at most"):
+        create_ingest(store, passage_size=256)
+    silent = Documents(client, Named(embedder, "a"))
+    create_ingest(silent, passage_size=1_000)
+    silent.close()
+
+
 def test_one_thread_serves_many_runs(store: Documents, folder: Path) -> None:
     """A second run on the same thread reports itself only, not the run before."""
     graph, config = create_ingest(store, checkpointer=InMemorySaver()), {"configurable": {"thread_id": "t"}}

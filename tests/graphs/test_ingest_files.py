@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.graphs.ingest_files import compare, content_digest, deal, stamp_of
+from freehold.graphs.ingest_files import compare, content_digest, deal, is_gone, stamp_of
 from freehold.graphs.ingest_progress import Progress
 from freehold.memory.document_table import StoredDocument
 
@@ -56,6 +56,14 @@ def test_files_are_compared_by_content_where_the_stamp_is_unknown(tmp_path: Path
     assert [Path(source).name for source in found.pending] == ["changed.txt", "new.txt"]
     assert [Path(source).name for source in found.gone] == ["gone.txt"]
     assert len(compare([tmp_path], stored, 101).pending) == 3
+
+
+def test_only_what_is_no_more_is_gone(tmp_path: Path) -> None:
+    """A broken link is there, a file within a file is not, and a name that no file can have says nothing."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    gone = {name: is_gone(tmp_path / name) for name in ("file", "link", "nowhere", "file/below", "x" * 300, "a\0b")}
+    assert [name for name, is_so in gone.items() if is_so] == ["nowhere", "file/below"]
 
 
 def test_progress_of_a_resumed_run_counts_what_was_done_before() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from langchain_core.language_models import FakeListChatModel
 from prometheus_client import REGISTRY
 
 from freehold import Context
-from freehold.errors import SettingsError
+from freehold.errors import SettingsError, StorageError
 from freehold.inference import LlamaEmbeddings
 from freehold.memory.admission import Admission
 from freehold.memory.edge_client import EdgeQdrantClient
@@ -189,6 +190,70 @@ async def test_an_expired_fact_can_be_told_again(verbatim: LongTermMemory, later
     await verbatim.add("The key is under the mat", ADA, ttl_seconds=3600)
     later()
     assert len(await verbatim.add("The key is under the mat", ADA)) == 1
+
+
+@pytest.mark.parametrize("again", ["I like tea", "i like TEA.", "I like tea a lot"])
+async def test_what_is_told_again_lasts_as_long_as_it_is_meant_to(memory: LongTermMemory, again: str) -> None:
+    """A lasting fact is no duplicate of one that is about to go; and told for a while, a lasting one stays lasting."""
+    (passing,) = await memory.add("I like tea", ADA, ttl_seconds=3600)
+    assert (await memory.remember(again, ADA, ttl_seconds=7200)).refused == {"duplicate": 1}
+    (longer,) = await memory.list(ADA)
+    assert longer["expires_at"] > passing["expires_at"]
+    assert (await memory.remember(again, ADA, ttl_seconds=60)).refused == {"duplicate": 1}
+    assert await memory.list(ADA) == [longer]
+    assert (await memory.remember(again, ADA)).refused == {"duplicate": 1}
+    await memory.remember(again, ADA, ttl_seconds=60)
+    (lasting,) = await memory.list(ADA)
+    assert "expires_at" not in lasting
+    assert lasting["id"] == passing["id"]
+
+
+async def test_what_was_prolonged_is_still_there_later(
+    embedder: LlamaEmbeddings, tmp_path: Path, later: Callable[[], None]
+) -> None:
+    """The filters of search, list and sweep all take it for lasting, also where it was told again by `restore`."""
+    client = EdgeQdrantClient(tmp_path / "qdrant")
+    for fact in ("I like tea", "I have a dog"):
+        memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
+        await memory.add(fact, ADA, ttl_seconds=3600)
+        await (memory.add(fact, ADA) if fact == "I like tea" else memory.restore([{"text": fact}], ADA))
+        memory.close()
+    later()
+    memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
+    assert {found["text"] for found in await memory.list(ADA)} == {"I like tea", "I have a dog"}
+    assert len(await memory.search("tea or dog", ADA)) == 2
+    assert client.count("memories").count == 2
+    memory.close()
+    client.close()
+
+
+@pytest.mark.parametrize("full", [0, 120 * 2**20])
+async def test_a_full_disk_does_not_hide_the_memories(  # noqa: PLR0917 - fixtures
+    client: EdgeQdrantClient,
+    embedder: LlamaEmbeddings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    later: Callable[[], None],
+    full: int,
+) -> None:
+    """Where nothing can be deleted, reading goes on, and what has expired is deleted once there is room."""
+    memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
+    await memory.add("The parcel waits", ADA, ttl_seconds=3600)
+    await memory.add("The parcel has a number", ADA)
+    memory.close()
+    later()
+    usage, free = shutil.disk_usage, full
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=min(free, usage(path).free)))
+    memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")
+    assert [found["text"] for found in await memory.list(ADA)] == ["The parcel has a number"]
+    assert len(await memory.search("parcel", ADA)) == 1
+    assert client.count("memories").count == (2 if full == 0 else 1)  # deleting takes less room than writing
+    with pytest.raises(StorageError, match="full"):
+        await memory.add("Another", ADA)
+    free = usage(tmp_path).free
+    await memory.add("Another", ADA)
+    assert client.count("memories").count == 2
+    memory.close()
 
 
 async def test_ends_that_cannot_be_meant_are_refused(verbatim: LongTermMemory) -> None:

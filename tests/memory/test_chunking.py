@@ -103,6 +103,15 @@ def test_code_fences_stay_whole() -> None:
     assert all(line in ("```", "value = compute(1)") for passage in long for line in passage["text"].splitlines())
 
 
+def test_a_fence_stays_whole_with_its_heading_only() -> None:
+    """A heading path and a code block together have twice the size at most, so that the model reads both whole."""
+    code = "```\n" + "value = compute(1)\n" * 5 + "```"  # 102 characters
+    for heading, whole in (("Sums", True), ("Sums of all that is counted", False)):
+        passages = split(document(f"# {heading}\n\n{code}\n"), size=55, count_tokens=len)
+        assert (len(passages) == 1) is whole
+        assert all(len(one["heading"]) + len(one["text"]) <= 110 for one in passages)
+
+
 def test_sentences_stay_whole_and_tokens_may_count() -> None:
     """Long paragraphs break between sentences, and the size can be in tokens of a model."""
     text = " ".join(f"Sentence number {number} says something." for number in range(30))

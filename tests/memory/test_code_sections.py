@@ -43,6 +43,18 @@ def code(text: str, language: str, size: int = 20) -> list[tuple[str, str]]:
     return [(passage["heading"], passage["text"]) for passage in split(loaded, size=size)]
 
 
+@pytest.mark.parametrize(
+    ("language", "opens", "inside", "closes"),
+    [("javascript", "{", "let x;", "}"), ("cpp", "#if A\n", "int x;\n", "#endif\n")],
+)
+def test_code_that_is_nested_too_deep_has_no_outline(language: str, opens: str, inside: str, closes: str) -> None:
+    """Generated code nested deeper than Python recurses is split at its lines, and is not refused."""
+    text = opens * 3_000 + inside + closes * 3_000
+    passages = code(text, language, 500)
+    assert "".join("".join(part for _, part in passages).split()) == "".join(text.split())
+    assert {heading for heading, _ in passages} == {""}
+
+
 def test_code_is_split_at_its_functions() -> None:
     """A method is a passage of its own under the path of its names, with its comment and its indentation."""
     assert code(_PYTHON, "python") == [

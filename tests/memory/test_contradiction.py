@@ -122,3 +122,18 @@ async def test_a_memory_that_supersedes_has_its_own_end(memory: LongTermMemory) 
     assert "expires_at" not in new
     (again,) = await memory.add("I live in Faro", ADA, ttl_seconds=3600)
     assert "expires_at" in again
+
+
+async def test_what_is_true_for_a_while_does_not_end_what_lasts(memory: LongTermMemory) -> None:
+    """The lasting fact is there when the passing one is gone; told again, it ends the passing one at once."""
+    await memory.add("I live in Porto", ADA)
+    done = await memory.remember("I live in Faro", ADA, ttl_seconds=3600)
+    assert done.superseded == []
+    assert {found["text"] for found in await memory.list(ADA)} == {"I live in Porto", "I live in Faro"}
+    done = await memory.remember("I live in Oslo", ADA, ttl_seconds=7200)
+    assert done.superseded == ["I live in Faro"]
+    done = await memory.remember("I live in Porto", ADA)
+    assert (dict(done.refused), done.superseded) == ({"duplicate": 1}, ["I live in Oslo"])
+    (home,) = await memory.list(ADA)
+    assert home["text"] == "I live in Porto"
+    assert "expires_at" not in home

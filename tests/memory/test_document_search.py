@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.retrievers import BaseRetriever
 from qdrant_client import QdrantClient, models
@@ -244,6 +245,38 @@ async def test_parents_are_read_with_their_section(documents: Documents) -> None
     assert [passage["text"] for passage in only] == ["\n".join(texts[1:3])]
 
 
+async def test_parents_keep_every_find_of_a_long_document(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finds far apart in one long section stay, and only what stands near them is read."""
+    count, herons = 2_400, {10, 1200, 2390}
+    texts = [f"Row {number} is about {'herons' if number in herons else 'owls'}." for number in range(count)]
+    vectors = np.tile((await documents._embedder.embed(["herons"]))[0], (count, 1))
+    vectors[[number not in herons for number in range(count)]] *= -1
+    await documents.upsert("rows.csv", "1", sentences("rows.csv", texts, [0] * count), vectors=vectors)
+    read: list[int] = []
+    real = documents._client.scroll
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        records = real(*arguments, **options)
+        read.append(len(records[0]))
+        return records
+
+    monkeypatch.setattr(documents._client, "scroll", counted)
+    found = await documents.search("herons", limit=3, parents=80)
+    assert {passage["index"] for passage in found} == herons
+    assert all("herons" in passage["text"] and "owls" in passage["text"] for passage in found)
+    assert sum(read) <= 6 * 101
+
+
+async def test_parents_leave_what_was_removed_meanwhile(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passage whose neighbours are gone since it was found is given as it was found."""
+    await fill(documents)
+    monkeypatch.setattr(documents._client, "scroll", lambda *_, **__: ([], None))
+    found = await documents.search("What does the heron eat?", limit=2, parents=1000)
+    assert found == await documents.search("What does the heron eat?", limit=2)
+
+
 async def test_a_reranker_orders_anew(documents: Documents) -> None:
     """It reads the query with each candidate and its heading, and its score is kept beside the cosine."""
     await fill(documents)
@@ -260,14 +293,47 @@ async def test_a_reranker_orders_anew(documents: Documents) -> None:
 async def test_a_reranker_that_fails_costs_its_order_only(
     documents: Documents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The passages stay in the order in which they were found, and the log says so; a bug in it is not hidden."""
+    """Whatever it raises, the passages stay as they were found, and the log says so; the caller's mistake is told."""
     await fill(documents)
     plain = await documents.search("What does the heron eat?")
-    broken = CountWords("owl", InferenceError("out of memory"))
-    assert await documents.search("What does the heron eat?", reranker=broken) == plain
-    assert "out of memory" in caplog.text
-    with pytest.raises(ZeroDivisionError):
-        await documents.search("heron", reranker=CountWords("owl", ZeroDivisionError()))
+    for error in (InferenceError("out of memory"), TimeoutError("no answer"), ZeroDivisionError("by zero")):
+        broken = CountWords("owl", error)
+        assert await documents.search("What does the heron eat?", reranker=broken) == plain
+        assert f"{type(error).__name__}: {error}" in caplog.text
+    with pytest.raises(UserError, match="not found"):
+        await documents.search("heron", reranker=CountWords("owl", UserError("model.gguf is not found")))
+    assert await documents.search("heron", where={"format": "pdf"}, reranker=broken) == []
+
+
+class Saying:
+    """A reranker of a user's own that gives these scores, whatever it reads."""
+
+    def __init__(self, *scores: Any) -> None:
+        self.scores = scores
+
+    async def ascore(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return list(self.scores)
+
+
+@pytest.mark.parametrize("scores", [(), (0.1, 0.2), (0.1, 0.2, 0.3, 0.4), (0.1, float("nan"), 0.2), (None, 0.1, 0.2)])
+async def test_scores_that_cannot_be_used_cost_the_rerankers_order(
+    documents: Documents, scores: Sequence[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Too few, too many, and what is no finite number: the passages stay as they were found."""
+    await fill(documents)
+    plain = await documents.search("What does the heron eat?")
+    assert await documents.search("What does the heron eat?", reranker=Saying(*scores)) == plain
+    assert "could not be reranked" in caplog.text
+
+
+async def test_every_stage_leaves_its_rank(documents: Documents) -> None:
+    """A reranker's place and that by diversity stand in the hit; a stage that was not asked for has none."""
+    await fill(documents)
+    hits = await documents.explain("heron", limit=3, reranker=Saying(0.1, 0.9, 0.5), diversity=0.1)
+    assert sorted((hit.fused_rank, hit.rerank_rank) for hit in hits) == [(1, 3), (2, 1), (3, 2)]
+    assert [hit.diversity_rank for hit in hits] == [1, 2, 3]
+    plain = (await documents.explain("heron", limit=1))[0]
+    assert (plain.rerank_rank, plain.diversity_rank) == (None, None)
 
 
 async def test_fusing_beats_each_ranking_alone(documents: Documents, embedder: LlamaEmbeddings) -> None:

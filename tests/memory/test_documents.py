@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from freehold.errors import DocumentError, StorageError
 from freehold.inference import LlamaEmbeddings
 from freehold.memory import Documents, EdgeQdrantClient, LoadedDocument, split
-from freehold.memory.documents import _noted
+from freehold.memory.document_collection import noted
 from freehold.state import Passage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +98,7 @@ async def test_cut_short_is_read_again(documents: Documents, embedder: LlamaEmbe
     one = client.scroll("documents", models.Filter(must=[]), limit=1)[0][0]
     assert one.payload is not None
     client.delete("documents", [one.id])
-    cut = {**one.payload, **_noted("new.md", "1", 2, "")}
+    cut = {**one.payload, **noted("new.md", "1", 2, "")}
     client.upsert("documents", [models.PointStruct(id=99, vector={"dense": [1.0] * 384}, payload=cut)])
     reopened = Documents(client, embedder)
     assert (await reopened.sources())["new.md"] == ""
@@ -171,82 +170,6 @@ async def test_a_failed_removal_changes_the_version(
     assert await documents.sources() == {"birds.md": "", "tools.md": "1"}
 
 
-class Served(QdrantClient):
-    """qdrant-client's own store in the place of a server; it notes which threads read documents, and can be down."""
-
-    def __init__(self) -> None:
-        super().__init__(":memory:")
-        self.readers: list[str] = []
-        self.down = False
-
-    def create_payload_index(self, *_: Any, **__: Any) -> Any:
-        """Local mode only warns here."""
-
-    def facet(self, *arguments: Any, **options: Any) -> Any:
-        self.readers.append(threading.current_thread().name)
-        if self.down:
-            raise ConnectionError("the server is down")
-        return super().facet(*arguments, **options)
-
-
-def read_out(documents: Documents) -> None:
-    """Wait for what the documents' thread was given."""
-    documents._executor.submit(lambda: None).result()
-
-
-async def test_the_version_never_asks_a_server_on_the_callers_thread(
-    embedder: LlamaEmbeddings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What other processes write comes into the version from the background; a server that is down is only logged."""
-    monkeypatch.setattr("freehold.memory.documents._REFRESH_SECONDS", 0.0)
-    server = Served()
-    documents, elsewhere = Documents(server, embedder), Documents(server, embedder)
-    empty = documents.version()
-    read_out(documents)
-    await elsewhere.upsert("birds.md", "1", passages("birds.md", BIRDS))
-    read_out(elsewhere)
-    server.readers.clear()
-    assert documents.version() == empty
-    read_out(documents)
-    assert documents.version() == elsewhere.version() != empty
-    read_out(documents)
-    read_out(elsewhere)
-    assert server.readers
-    assert all(name.startswith("freehold-documents") for name in server.readers)
-    # A search refreshes as well, when it is done.
-    await elsewhere.remove("birds.md")
-    server.readers.clear()
-    await documents.search("What does the heron eat?")
-    read_out(documents)
-    assert server.readers
-    server.down = True
-    assert documents.version() == empty
-    read_out(documents)
-    assert "the server is down" in caplog.text
-    assert documents.version() == empty
-    read_out(documents)
-    documents.close()
-    elsewhere.close()
-    server.close()
-
-
-async def test_a_server_is_read_at_most_every_ten_seconds(embedder: LlamaEmbeddings) -> None:
-    """Searches and versions right after another do not read all passages each time; the list of documents does."""
-    server = Served()
-    documents = Documents(server, embedder)
-    server.readers.clear()
-    await fill(documents)
-    for _ in range(3):
-        await documents.search("heron")
-        documents.version()
-    read_out(documents)
-    assert server.readers == []
-    assert await documents.sources() == {"birds.md": "1", "tools.md": "1"}
-    assert len(server.readers) == 1
-    documents.close()
-    server.close()
-
-
 async def test_closed_documents_say_so(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> None:
     """Every method that needs the store gives Freehold's own error after close; closing twice is closing once."""
     documents = Documents(client, embedder)
@@ -290,7 +213,7 @@ async def test_an_earlier_collection_opens_and_is_searched(client: EdgeQdrantCli
     assert await documents.sources() == {"old.md": "1"}
     await fill(documents)
     assert set(await Documents(client, embedder).sources()) > {"old.md"}, "with some of either version"
-    assert set(client.get_collection("documents").payload_schema) >= {"source", "section", "metadata.format"}
+    assert set(client.get_collection("documents").payload_schema) >= {"source", "section", "index", "metadata.format"}
     documents.close()
 
 
@@ -324,6 +247,46 @@ async def test_two_writers_of_a_document_leave_one_of_them(documents: Documents)
     reopened = Documents(documents._client, documents._embedder)
     assert await reopened.sources() == await documents.sources()
     reopened.close()
+
+
+async def test_a_document_removed_while_it_is_written_is_gone(documents: Documents) -> None:
+    """The removal began last and wins: nothing stays, and the writer says that it stored nothing."""
+    many = [passage(number, f"Bird number {number}") for number in range(2_000)]
+    vectors = np.ones((2_000, 384), dtype=np.float32)
+    writing = asyncio.create_task(documents.upsert("a.md", "1", many, vectors=vectors))
+    while documents.count() == 0:  # noqa: ASYNC110 - a store tells nobody
+        await asyncio.sleep(0.001)
+    await documents.remove("a.md")
+    assert not writing.done()
+    assert await writing == 0
+    assert documents.count() == 0
+    assert await documents.sources() == {}
+
+
+async def test_a_writer_that_ends_early_leaves_nothing_behind(
+    documents: Documents, client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled or failed, a writer is forgotten: a long run does not gather them."""
+    many = [passage(number, f"Bird number {number}") for number in range(2_000)]
+    vectors = np.ones((2_000, 384), dtype=np.float32)
+    writing = asyncio.create_task(documents.upsert("a.md", "1", many, vectors=vectors))
+    while documents.count() == 0:  # noqa: ASYNC110 - a store tells nobody
+        await asyncio.sleep(0.001)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert await documents.sources() == {"a.md": ""}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("No space left on device")
+
+    for name in ("upsert", "delete"):
+        monkeypatch.setattr(client, name, full)
+    for call in (documents.upsert("b.md", "1", many, vectors=vectors), documents.remove("c.md")):
+        with pytest.raises(StorageError, match="No space"):
+            await call
+    await documents.sources()
+    assert documents._writing == {}
 
 
 async def test_stamps_are_kept_with_documents(documents: Documents, embedder: LlamaEmbeddings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +66,49 @@ def test_a_shard_that_cannot_be_flushed_is_closed(tmp_path: Path, monkeypatch: p
         client.close()
     with pytest.raises(Exception, match="not initialized"):
         engine.info()
+
+
+def test_a_name_is_free_when_its_folder_is(tmp_path: Path) -> None:
+    """Who makes a collection anew while it is being deleted waits, and gets an empty one."""
+    client = EdgeQdrantClient(tmp_path)
+    fill(client)
+    folder, failures = client._folder, list[Exception]()
+
+    def create() -> None:
+        try:
+            client.create_collection("b", models.VectorParams(size=2, distance=models.Distance.COSINE))
+        except StorageError as error:
+            failures.append(error)
+
+    deleting, creating = threading.Thread(target=client.delete_collection, args=("b",)), threading.Thread(target=create)
+    with folder.shard("b")._lock:  # somebody reads it
+        deleting.start()
+        while "b" in folder._shards and folder._guard.acquire(blocking=False):
+            folder._guard.release()
+            time.sleep(0.001)
+        creating.start()
+        creating.join(0.3)
+    deleting.join()
+    creating.join()
+    assert failures == []
+    assert [client.count(name).count for name in NAMES] == [1, 0, 1]
+    client.close()
+
+
+def test_a_delete_that_fails_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection whose folder cannot be renamed is still there by name, and the next delete ends it."""
+    client = EdgeQdrantClient(tmp_path)
+    fill(client)
+
+    def failing(path: Path, target: Path) -> Path:
+        raise OSError("Read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "rename", failing)
+        with pytest.raises(StorageError, match="Read-only"):
+            client.delete_collection("b")
+    assert client.collection_exists("b")
+    assert client.delete_collection("b")
+    assert not client.collection_exists("b")
+    assert not (tmp_path / "b").exists()
+    client.close()

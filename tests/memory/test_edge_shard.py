@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +73,8 @@ def test_optimise_keeps_what_is_written_meanwhile(client: EdgeQdrantClient) -> N
     client.close()
     reopened = EdgeQdrantClient(folder)
     assert reopened.count(NAME).count == written - 1
-    assert not (folder / NAME / "shard.old").exists() or not (folder / NAME / "shard.new").exists()
+    assert not (folder / NAME / "shard.old").exists()
+    assert not list((folder / NAME).glob("shard.new*"))
     reopened.close()
 
 
@@ -117,6 +120,88 @@ def test_interrupted_swap_is_mended(client: EdgeQdrantClient) -> None:
     reopened.close()
 
 
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The numbers of the files and folders that were put on the disk."""
+    numbers: set[int] = set()
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        numbers.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return numbers
+
+
+def test_a_power_cut_costs_no_optimised_shard(
+    client: EdgeQdrantClient, synced: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file and folder of the new shard is on the disk before it takes the place of the old one, which was."""
+    client.upsert(NAME, [point(number, [1.0, number, 2.0]) for number in range(300)])
+    swapped: dict[str, bool] = {}
+    real = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if target.name == "shard":
+            swapped.update({one.name: one.stat().st_ino in synced for one in [path, *path.rglob("*")]})
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    synced.clear()
+    client.optimize(NAME)
+    assert len(swapped) > 10
+    assert [name for name, safe in swapped.items() if not safe] == []
+
+
+def test_a_power_cut_costs_no_new_collection(client: EdgeQdrantClient, synced: set[int]) -> None:
+    """What a collection is made with is on the disk when it is there, its description too."""
+    client.create_collection("more", DENSE)
+    folder = client.folder / "more"
+    made = [folder, folder.parent, folder / "config.json", folder / "shard", folder / "shard" / "segments"]
+    assert [path.name for path in made if path.stat().st_ino not in synced] == []
+
+
+def test_a_collection_that_cannot_be_made_leaves_nothing(
+    client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails while a collection is made leaves no half of it, and the name can be used afterwards."""
+
+    def failing(descriptor: int) -> None:
+        raise OSError("Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", failing)
+        with pytest.raises(StorageError, match="Input/output error"):
+            client.create_collection("more", DENSE)
+    assert [path.name for path in client.folder.iterdir() if path.is_dir()] == [NAME]
+    client.create_collection("more", DENSE)
+    assert client.count("more").count == 0
+
+
+def test_an_optimiser_that_outlived_its_owner_is_alone(
+    client: EdgeQdrantClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No two optimisers are given the same copy, and what a killed owner left is swept when the shard is opened."""
+    client.upsert(NAME, [point(number, [1.0, number, 2.0]) for number in range(30)])
+    told = tmp_path / "told"
+    from freehold.memory.edge_optimizer import _OPTIMIZE
+
+    said = f"import sys\nopen({str(told)!r}, 'a').write(sys.argv[1] + '\\n')\n"
+    monkeypatch.setattr("freehold.memory.edge_optimizer._OPTIMIZE", said + _OPTIMIZE)
+    client.optimize(NAME)
+    first = Path(told.read_text().strip())
+    client.close()
+    shutil.copytree(client.folder / NAME / "shard", first)  # as a kill leaves it
+    reopened = EdgeQdrantClient(client.folder)
+    assert reopened.count(NAME).count == 30
+    assert not first.exists()
+    reopened.optimize(NAME)
+    assert len(set(told.read_text().split())) == 2
+    assert not list((client.folder / NAME).glob("shard.*"))
+    reopened.close()
+
+
 def grown(folder: Path, session: int) -> EdgeQdrantClient:
     """A new client, through which forty more points were written; its upkeep runs when the test says so."""
     client = EdgeQdrantClient(folder, optimize_after=50, flush_every=3600)
@@ -144,7 +229,7 @@ def test_the_index_is_built_for_what_earlier_sessions_wrote(tmp_path: Path) -> N
         counts.append((before, shard.unindexed))
         client.close()
     assert counts == [(40, 40), (80, 0), (40, 40), (80, 0)]
-    assert not list(tmp_path.rglob("shard.new"))
+    assert not list(tmp_path.rglob("shard.new*"))
 
 
 @pytest.mark.parametrize("damage", [None, "", "many"])

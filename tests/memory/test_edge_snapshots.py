@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -168,7 +169,7 @@ def test_restoring_ends_an_optimisation(client: EdgeQdrantClient) -> None:
     fill(client, range(20, 3000))
     builder = threading.Thread(target=client.optimize, args=(NAME,))
     builder.start()
-    while not (client.folder / NAME / "shard.new").exists() and builder.is_alive():
+    while not list((client.folder / NAME).glob("shard.new*")) and builder.is_alive():
         time.sleep(0.001)
     client.recover_snapshot(NAME, made.name)
     builder.join()
@@ -211,3 +212,30 @@ def test_killed_while_restoring(client: EdgeQdrantClient, tmp_path: Path) -> Non
         assert [path.name for path in client.folder.glob(".new-*")] == []
         opened.close()
     assert seen <= {20, 30}
+
+
+_SNAPPER = """
+import os, signal, sys
+from freehold.memory import EdgeQdrantClient
+client = EdgeQdrantClient(sys.argv[1])
+
+def end(event, arguments):
+    if event == "os.rename" and str(arguments[0]).endswith(".part"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(end)
+client.create_snapshot("things")
+"""
+
+
+def test_killed_while_writing_a_snapshot(client: EdgeQdrantClient) -> None:
+    """The half-written file of a snapshot that was killed goes when the folder is opened, and whole ones stay."""
+    made = client.create_snapshot(NAME)
+    client.close()
+    ended = subprocess.run([sys.executable, "-c", _SNAPPER, str(client.folder)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert len(list(client.folder.rglob(".*.part"))) == 1
+    reopened = EdgeQdrantClient(client.folder)
+    assert list(client.folder.rglob(".*.part")) == []
+    assert [one.name for one in reopened.list_snapshots(NAME)] == [made.name]
+    reopened.close()

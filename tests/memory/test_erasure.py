@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,41 @@ def test_the_mark_decides_which_half_is_whole(client: EdgeQdrantClient, tmp_path
     assert list(points_of(client, "facts")) == [2]
     assert not mark.exists()
     assert [found.name for found in client.get_collections().collections] == ["facts"]
+
+
+def test_a_power_cut_finds_the_mark_or_the_collection(
+    client: EdgeQdrantClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark is on the disk before the collection goes, and off it before the spare copy does."""
+    marks, seen = tmp_path / "marks", list[tuple[bool, list[str]]]()
+    marks.mkdir()
+    client.create_collection("facts", models.VectorParams(size=2, distance=models.Distance.DOT))
+    number, real = marks.stat().st_ino, os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        if os.fstat(descriptor).st_ino == number:
+            seen.append((any(marks.iterdir()), client._folder.names()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    rewrite(client, "facts", marks)
+    both = ["facts", "facts_rewritten"]
+    assert seen == [(True, both), (False, both)]
+
+
+def test_a_rewrite_lets_others_work(client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request of a rewrite carries more than a hundred points: during each, nobody else's is answered."""
+    client.create_collection("facts", models.VectorParams(size=2, distance=models.Distance.DOT))
+    client.upsert("facts", [models.PointStruct(id=one, vector=[one, 1.0]) for one in range(250)])
+    sizes, real = list[int](), client.upsert
+
+    def upsert(name: str, points: Any) -> Any:
+        sizes.append(len(points))
+        return real(name, points)
+
+    monkeypatch.setattr(client, "upsert", upsert)
+    rewrite(client, "facts")
+    assert sizes == [100, 100, 50] * 2
 
 
 def test_a_server_is_left_to_itself() -> None:

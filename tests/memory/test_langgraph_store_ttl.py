@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +12,8 @@ import pytest
 from langgraph.store.base import PutOp, TTLConfig
 from langgraph.store.sqlite import SqliteStore
 
-from freehold.memory import EdgeQdrantClient, QdrantStore, langgraph_store
+from freehold.errors import StorageError
+from freehold.memory import EdgeQdrantClient, QdrantStore, edge_shard, langgraph_store
 from tests.memory.stores import indexed
 
 HOURS = 60.0
@@ -158,6 +161,35 @@ def test_opening_and_writing_sweep(
     monkeypatch.setattr(langgraph_store, "_SWEEP_SECONDS", 0.0)
     store.put(("a",), "other", {})
     assert client.count("store").count == 1
+
+
+def test_a_full_disk_ends_the_sweeping_only(
+    store: QdrantStore, client: EdgeQdrantClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a disk too full to delete a store opens and is read, and a write that was stored does not fail behind it."""
+    store.put(("a",), "k", {}, ttl=PAST)
+    store.put(("a",), "other", {})
+    free, real = 0, shutil.disk_usage
+
+    def usage(path: Any) -> Any:
+        return real(path)._replace(free=free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with caplog.at_level(logging.WARNING):
+        full = QdrantStore(client, index=indexed("way"))
+    assert "could not be swept" in caplog.text
+    assert [item.key for item in full.search(())] == ["other"]
+    with pytest.raises(StorageError, match="is full"):
+        full.sweep_ttl()
+    full.close()
+    free = 2**40
+    monkeypatch.setattr(langgraph_store, "_SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(edge_shard, "ROOM_TO_DELETE", 2**41)
+    store.put(("a",), "written", {})
+    assert sorted(item.key for item in store.search(())) == ["other", "written"]
+    assert client.count("store").count == 3
+    monkeypatch.undo()
+    assert store.sweep_ttl() == 1
 
 
 def test_a_sweeper_runs_until_it_is_stopped(client: EdgeQdrantClient) -> None:

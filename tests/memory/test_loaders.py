@@ -7,6 +7,8 @@ import json
 import os
 import re
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -201,6 +203,21 @@ def test_metadata_says_what_the_file_says(tmp_path: Path) -> None:
     assert load(tmp_path / "code.RS").metadata["language"] == "rust"
 
 
+def test_half_surrogates_are_replaced(tmp_path: Path) -> None:
+    """What UTF-8 cannot hold stands in no key, value or text of a document: the store would refuse it."""
+    path = tmp_path / "note.md"
+    path.write_text('---\ntitle: "a\\uD800"\n"k\\uDC00": ["\\uD800b"]\n---\nBody.\n')
+    metadata = load(path).metadata
+    assert metadata["title"] == "a?"
+    assert metadata["k?"] == ["?b"]
+    (tmp_path / "page.html").write_text("<title>Owls &#xD800;</title><p>They &#xDC00; hunt.</p>")
+    (tmp_path / "rows.jsonl").write_text('{"k\\uDC00": "\\uD800"}')
+    for name in ("page.html", "rows.jsonl"):
+        document = load(tmp_path / name)
+        assert repr((document.text, document.metadata)).isprintable()
+        assert json.dumps([document.text, document.metadata], ensure_ascii=False).encode()
+
+
 def test_html_becomes_markdown(tmp_path: Path) -> None:
     """HTML keeps headings, code and tables, and loses scripts, styles and menus."""
     path = tmp_path / "page.html"
@@ -226,13 +243,34 @@ def test_encodings_are_guessed(tmp_path: Path, encoding: str) -> None:
     assert load(path).text == text
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_byte_order_mark_names_the_encoding(tmp_path: Path, encoding: str) -> None:
+    """Of either byte order, and no mark of one is taken for that of another."""
+    path = tmp_path / "reiher.txt"
+    path.write_bytes("\ufeffDer Reiher frißt.\n".encode(encoding))
+    assert load(path).text == "Der Reiher frißt.\n"
+
+
 def encrypted() -> bytes:
     """A PDF that needs a password."""
-    writer = PdfWriter(clone_from=PdfReader(BytesIO(pdf("secret"))))
-    writer.encrypt("password", algorithm="RC4-128")
+    return locked("password", "RC4-128")
+
+
+def locked(password: str, algorithm: str) -> bytes:
+    """A PDF that is opened with this password, and changed with another."""
+    writer = PdfWriter(clone_from=PdfReader(BytesIO(pdf("The heron eats fish."))))
+    writer.encrypt(password, "owner", algorithm=algorithm)
     target = BytesIO()
     writer.write(target)
     return target.getvalue()
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_a_pdf_locked_against_changes_is_read(tmp_path: Path, algorithm: str) -> None:
+    """Many forms and reports may be read by all and changed by few: they need no password."""
+    path = tmp_path / "form.pdf"
+    path.write_bytes(locked("", algorithm))
+    assert load(path).text.strip() == "The heron eats fish."
 
 
 @pytest.mark.parametrize(
@@ -242,6 +280,7 @@ def encrypted() -> bytes:
         ("cut.pdf", pdf("The heron eats fish.")[:200], "damaged"),
         ("not.pdf", b"hello", "damaged"),
         ("locked.pdf", encrypted(), "encrypted"),
+        ("aes.pdf", locked("password", "AES-128"), "encrypted"),
         ("scan.pdf", pdf(""), "no text"),
         ("empty.md", b"  \n ", "no text"),
         ("binary.txt", b"\x00\x01\x02PNG", "binary"),
@@ -310,6 +349,23 @@ def test_finds_documents_only(tmp_path: Path) -> None:
     found = find_documents([tmp_path, tmp_path / "a.md"])
     assert [str(path.relative_to(tmp_path)) for path in found] == wanted
     assert find_documents([tmp_path / "image.png"]) == [tmp_path / "image.png"]  # `load` says why not
+
+
+def test_folders_that_cannot_be_listed_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without rights is named, and what stands beside it is found."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "a.md").write_text("x")
+    told: list[OSError] = []
+
+    def refusing(call: Callable[..., Any], path: Any, **options: Any) -> Any:
+        if "private" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return call(path, **options)
+
+    monkeypatch.setattr(os, "scandir", partial(refusing, os.scandir))  # the system refuses root nothing
+    monkeypatch.setattr(os, "stat", partial(refusing, os.stat))
+    assert find_documents([tmp_path], onerror=told.append) == [tmp_path / "a.md"]
+    assert [error.filename for error in told] == [str(tmp_path / "private")]
 
 
 _CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from freehold.memory.edge_client import EdgeQdrantClient
 from freehold.memory.long_term import LongTermMemory
 from freehold.portal import run_sync
 from tests.memory.extractors import KeepWhole
+from tests.memory.test_isolation import files_with
 
 ADA, BOB = Context(user_id="ada"), Context(user_id="bob")
 
@@ -95,6 +97,35 @@ async def test_get_and_delete_by_id(verbatim: LongTermMemory) -> None:
     assert await verbatim.get(dropped["id"], ADA) is None
     assert await verbatim.get("not an id", ADA) is None
     assert await verbatim.list(ADA) == [kept]
+
+
+@pytest.mark.parametrize("moment", ["before the point", "after the point", "after the row"])
+async def test_a_deletion_that_stops_half_way_leaves_no_text_in_the_history(
+    verbatim: LongTermMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """With the point, the way to the history is gone, so the text goes first; what is still there can be deleted."""
+    (stored,) = await verbatim.add("I collect xylophones", ADA)
+    await verbatim.update(stored["id"], "I collect two xylophones", ADA)
+    assert files_with(tmp_path / "memory", "xylophones")
+    mem0 = verbatim._worker._mem0
+    owner, name = (mem0.db, "add_history") if moment == "after the row" else (mem0.vector_store, "delete")
+    real = getattr(owner, name)
+
+    def stop(*given: Any, **named: Any) -> None:
+        if moment != "before the point":
+            real(*given, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, stop)
+        with pytest.raises(KeyboardInterrupt):
+            await verbatim.delete(stored["id"], ADA)
+    rows = mem0.db.connection.execute("SELECT old_memory, new_memory FROM history").fetchall()
+    assert set(rows) == {(None, None)}
+    assert await verbatim.delete(stored["id"], ADA) == (moment == "before the point")
+    assert await verbatim.list(ADA) == []
+    verbatim.close()
+    assert files_with(tmp_path / "memory", "xylophones") == []
 
 
 async def test_limits_are_checked(memory: LongTermMemory) -> None:

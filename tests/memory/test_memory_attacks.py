@@ -142,6 +142,27 @@ async def test_an_export_holds_one_user_and_no_ids(memory: LongTermMemory) -> No
     assert "default/ada" not in repr(entry)
 
 
+async def test_an_export_brings_back_who_sees_it_and_where_it_was_said(
+    memory: LongTermMemory, client: EdgeQdrantClient
+) -> None:
+    """The session of what every run sees is kept too: what was said in one talk is found together again."""
+    talk = Context(user_id="ada", session_id="monday", agent_id="cook")
+    for scope in ("user", "session", "agent"):
+        await memory.add(f"Ada keeps a {scope}", talk, scope=scope)
+    await memory.add("Ada said this in no session", ADA)
+    exported = await memory.export(ADA)
+    assert [entry["session_id"] for entry in exported] == ["monday", "monday", "monday", None]
+    await memory.restore(exported, BOB)
+    assert [{**entry, "history": []} for entry in await memory.export(BOB)] == [
+        {**entry, "history": []} for entry in exported
+    ]
+    points, _ = client.scroll("memories", limit=10, with_payload=True)
+    bobs = [point.payload or {} for point in points if (point.payload or {})["user_id"] == "default/bob"]
+    assert [payload.get("session") for payload in sorted(bobs, key=lambda payload: payload["created_at"])] == [
+        "monday", "monday", "monday", None,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "entry",
     [

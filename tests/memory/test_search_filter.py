@@ -27,7 +27,7 @@ PAYLOADS = st.fixed_dictionaries(
     {"source": st.sampled_from(["a.md", "b.md"])},
     optional={
         "page": st.one_of(st.none(), st.integers(1, 4)),
-        "metadata": st.dictionaries(st.sampled_from(["format", "n", "tags"]), HELD, max_size=3),
+        "metadata": st.dictionaries(st.sampled_from(["format", "n", "tags", "due date", "größe"]), HELD, max_size=5),
     },
 )
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, min_size=1, max_size=3))
@@ -40,7 +40,7 @@ CONDITIONS = st.one_of(
     st.dictionaries(BOUNDS, TIMES, min_size=1, max_size=2),
     st.fixed_dictionaries({"not": VALUES}, optional={"gte": NUMBERS}),
 )
-KEYS = st.sampled_from(["source", "page", "format", "n", "tags", "metadata.n"])
+KEYS = st.sampled_from(["source", "page", "format", "n", "tags", "metadata.n", "due date", "größe"])
 
 
 @pytest.fixture(scope="module", params=["edge", "qdrant-client"])
@@ -82,6 +82,8 @@ def test_keys_lists_and_native_filters() -> None:
     assert both.must[0] is own
     assert "metadata.format" in both.model_dump_json()
     assert "metadata.page" not in str(to_filter({"page": 3}))
+    assert to_filter({"due date": 3}).must[0].key == 'metadata."due date"'  # type: ignore[union-attr, index]
+    assert to_filter({"total": 1}).must[0].key == "metadata.total"  # type: ignore[union-attr, index]
     assert matches({"modified": {"gte": date(2026, 1, 1)}}, {"metadata": {"modified": "2026-01-01T00:00:00"}})
 
 
@@ -100,6 +102,9 @@ def test_keys_lists_and_native_filters() -> None:
         {"page": {"lt": 10**400}},
         {"tags": {"not": {"gte": 1}}},
         {"": 1},
+        {"metadata.": 1},
+        {"a..b": 1},
+        {'a"b': 1},
         {"tags[]": "a"},
         {3: 1},
         "page=3",

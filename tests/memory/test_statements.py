@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,24 @@ from freehold.memory.statements import (
     says_something,
     supports,
 )
+
+
+def test_the_time_grows_with_the_length_alone() -> None:
+    """A message of nothing but spaces is read as fast as one of words: whoever pads it cannot hold up the server."""
+
+    def seconds(message: str) -> float:
+        timed = []
+        for _ in range(5):
+            started = time.perf_counter()
+            clauses(message)
+            questions(message)
+            timed.append(time.perf_counter() - started)
+        return min(timed)
+
+    words = seconds("I like tea and bread and butter " * 125)
+    for padding in (" ", "\t", "\u2003", " \t"):
+        assert seconds(f"I like tea{padding * (3900 // len(padding))}.") < 4 * words
+    assert clauses("I like  tea ,   and \u00a0 I ski   but\tI have a dog") == ["I like  tea", "I ski", "I have a dog"]
 
 
 @pytest.mark.parametrize(

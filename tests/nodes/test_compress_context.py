@@ -194,3 +194,23 @@ def test_abbreviations_lists_and_code_are_not_cut_apart() -> None:
     found = [text[start:end] for start, end in sentences(text)]
     assert found[:2] == ["Dr. May pays 3.5 EUR, e.g. for tea.", "See Fig. 3!"]
     assert found[-3:] == ["2. next", "```sh\na. b\n\nc\n```", "End"]
+
+
+GERMAN = "Der Kessel ist gegr. worden, so heißt es. Der Schlüssel hängt im Schuppen. Der Tee steht in der Küche."
+
+
+@pytest.mark.parametrize("language", ["german", "de"])
+def test_abbreviations_are_those_of_the_language(language: str) -> None:
+    """A language goes by the name that BM25 has for it, or by its code; one that nobody knows is cut all the same."""
+    found = [GERMAN[start:end] for start, end in sentences(GERMAN, language)]
+    assert found[0] == "Der Kessel ist gegr. worden, so heißt es."
+    assert len(found) == 3
+    assert len(sentences(GERMAN, "klingon")) >= 3
+
+
+def test_sentences_are_kept_whole_in_the_nodes_language() -> None:
+    """The node cuts by the rules of the language that it was given."""
+    passage = {"id": "1", "text": GERMAN, "source": "a.md", "heading": "", "page": None, "start": 0, "end": len(GERMAN)}
+    state = {"messages": [("user", "Kessel gegr. worden?")], "passages": [{**passage, "score": 0.9}]}
+    kept = CompressContext(None, token_budget=15, language="german")(state)["passages"][0]["text"]
+    assert kept == "Der Kessel ist gegr. worden, so heißt es."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -69,6 +71,37 @@ def test_a_retriever_that_is_down_finds_nothing() -> None:
     update = Retrieve(Notes(error="down"))(STATE)
     assert update["passages"] == []
     assert update["decisions"][0]["decision"] == "error"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"score": None, "start": None, "end": None, "source": None, "heading": None, "page": None},
+        {"score": "high", "start": "a", "end": [], "page": "iv", "rerank_score": "low", "index": "x", "section": {}},
+        {"score": float("nan"), "start": float("inf"), "end": 10**400, "page": True, "rerank_score": float("nan")},
+    ],
+)
+def test_metadata_that_cannot_be_used_counts_as_missing(metadata: dict[str, Any]) -> None:
+    """Any retriever's document becomes the passage that one without metadata becomes, and is kept."""
+    plain = Retrieve(Notes(documents=[Document("text")]))(STATE)["passages"]
+    assert plain[0]["end"] == 4
+    assert Retrieve(Notes(documents=[Document("text", metadata=metadata)]))(STATE)["passages"] == plain
+
+
+def test_numbers_of_other_kinds_are_read() -> None:
+    """What a table's reader made a float or a text of is the same place in the document."""
+    metadata = {"page": 3.0, "start": "12", "end": np.int64(16), "score": np.float32(0.5)}
+    passage = Retrieve(Notes(documents=[Document("text", metadata=metadata)]))(STATE)["passages"][0]
+    assert (passage["page"], passage["start"], passage["end"], passage["score"]) == (3, 12, 16, 0.5)
+    assert {type(passage[key]) for key in ("page", "start", "end")} == {int}  # type: ignore[literal-required]
+
+
+def test_halves_of_characters_reach_no_checkpoint() -> None:
+    """A retriever's text without a UTF-8 form, wherever it stands, becomes one that can be stored."""
+    metadata = {"source": "\ud83d.md", "heading": "\ud83d", "metadata": {"\ud83d": ["\ud83d", {"a": "\ud83d"}]}}
+    passage = Retrieve(Notes(documents=[Document("see \ud83d", metadata=metadata)]))(STATE)["passages"][0]
+    assert passage["text"] == "see \ufffd"
+    json.dumps(passage, ensure_ascii=False).encode()
 
 
 def test_memories_come_from_the_scope_of_the_run() -> None:

@@ -45,6 +45,10 @@ def rewritten(node: RewriteQuestion, *messages: Any, **state: Any) -> tuple[str 
         "Who cleans the boiler?",
         '"Who cleans the boiler?"',
         "Rewritten question: Who cleans the boiler?\nIt refers to the boiler.",
+        "Here is the rewritten question:\n\nWho cleans the boiler?",
+        "Sure! **Rewritten question:** Who cleans the boiler?",
+        'Here is a question that stands alone, as a search query: "Who cleans the boiler?"',
+        "Of course:\n\n> Who cleans the boiler?",
         "<think>It is the boiler.</think>\n\n**Who cleans the boiler?**",
     ],
 )
@@ -58,6 +62,12 @@ def test_a_model_makes_a_question_that_stands_alone(reply: str) -> None:
     prompt = str(model.seen[0][-1].text)
     assert "pressure gauge" in prompt
     assert prompt.endswith("Last question: And who cleans it?")
+
+
+def test_a_question_about_questions_stays_whole() -> None:
+    """Words that would announce a question are left where they are part of one."""
+    model = Writing(responses=["What does the query: prefix of the search do?"])
+    assert rewritten(RewriteQuestion(model), *TURNS)[0] == "What does the query: prefix of the search do?"
 
 
 def test_without_a_model_the_turn_before_says_what_it_is_about() -> None:

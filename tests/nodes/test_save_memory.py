@@ -45,8 +45,9 @@ def memory(client: EdgeQdrantClient, embedder: LlamaEmbeddings, tmp_path: Path) 
 
 
 def turn(memory: Any, state: dict[str, Any], **values: Any) -> dict[str, Any]:
-    """One run of the node."""
-    return SaveMemory(memory, **values)(state, Runtime(context=ADA))
+    """One run of the node; where the thread has a count, all of it is Ada's."""
+    whose = {"remembered_for": {"default/ada": 0, "default/ada session:monday": 0}} if "remembered" in state else {}
+    return SaveMemory(memory, **values)({**whose, **state}, Runtime(context=ADA))
 
 
 def test_only_what_was_not_considered_is(memory: LongTermMemory) -> None:
@@ -68,6 +69,60 @@ def test_without_a_count_only_the_newest_message_is_considered(memory: LongTermM
     assert turn(memory, {"messages": TALK})["decisions"][0]["details"]["facts"] == ["I have a dog"]
     assert BeginTurn()({"messages": TALK})["remembered"] == 2
     assert "remembered" not in BeginTurn()({"messages": TALK, "remembered": 0})
+
+
+def in_turn(memory: Any, state: dict[str, Any], context: Context, **values: Any) -> dict[str, Any]:
+    """The state after one turn in a graph that begins with `BeginTurn` and ends with `SaveMemory`."""
+    begun = {**state, **BeginTurn()(state, Runtime(context=context))}
+    return {**begun, **SaveMemory(memory, **values)(begun, Runtime(context=context))}
+
+
+def test_nobody_gets_what_another_user_of_the_thread_said(memory: LongTermMemory) -> None:
+    """Ada's turn was not saved; Bob's turn in her thread keeps his own words alone, and so does her next one."""
+    bob, down = Context(user_id="bob"), Notebook()
+    down.down_at = 0
+    state = in_turn(down, {"messages": [("user", "I like tea.")]}, ADA)
+    assert state["remembered"] == 0
+    state["messages"] = [*state["messages"], ("assistant", "Good."), ("user", "I have a dog.")]
+    lost = in_turn(down, state, bob)
+    for turns in (lost, state):  # after a turn of Bob's that failed too, and after none
+        talk = [*turns["messages"], ("assistant", "Good."), ("user", "I ski.")]
+        in_turn(memory, {**turns, "messages": talk}, bob)
+    assert [found["text"] for found in run_sync(memory.list(bob))] == ["I have a dog", "I ski"]
+    in_turn(memory, {**lost, "messages": [*lost["messages"], ("user", "I own a boat.")]}, ADA)
+    assert [found["text"] for found in run_sync(memory.list(ADA))] == ["I own a boat"]
+
+
+def test_another_users_run_is_not_gone_on_with(memory: LongTermMemory) -> None:
+    """`invoke(None)` by Bob leaves Ada's message to Ada, whose next turn keeps it."""
+    state = {"messages": [("user", "I like tea.")]}
+    state.update(BeginTurn()(state, Runtime(context=ADA)))
+    bobs = SaveMemory(memory)(state, Runtime(context=Context(user_id="bob")))
+    assert bobs["decisions"][0]["reason"] == "The turn is another user's."
+    assert "remembered" not in bobs
+    assert run_sync(memory.list(Context(user_id="bob"))) == []
+    in_turn(memory, {**state, **bobs, "messages": [*state["messages"], ("user", "I ski.")]}, ADA)
+    assert [found["text"] for found in run_sync(memory.list(ADA))] == ["I like tea", "I ski"]
+
+
+def test_a_session_gets_what_was_said_in_it(memory: LongTermMemory) -> None:
+    """With `scope="session"` a new session of the thread does not catch up on the one before; its user's scope does."""
+    tuesday, down = Context(user_id="ada", session_id="tuesday"), Notebook()
+    down.down_at = 0
+    state = in_turn(down, {"messages": [("user", "I like tea.")]}, ADA, scope="session")
+    monday = SaveMemory(memory, scope="session")(state, Runtime(context=tuesday))
+    assert monday["decisions"][0]["reason"] == "The turn is another session's."
+    state["messages"] = [*state["messages"], ("user", "I ski.")]
+    in_turn(memory, state, tuesday, scope="session")
+    assert [found["text"] for found in run_sync(memory.list(tuesday))] == ["I ski"]
+    in_turn(memory, state, tuesday)
+    assert {found["text"] for found in run_sync(memory.list(ADA))} == {"I like tea", "I ski"}
+
+
+def test_without_a_word_on_whose_the_thread_is_only_the_newest_message_counts(memory: LongTermMemory) -> None:
+    """A graph without `BeginTurn` cannot store one user's words as another's."""
+    state = {"messages": TALK, "remembered": 0, "remembered_for": None}
+    assert turn(memory, state)["decisions"][0]["details"]["facts"] == ["I have a dog"]
 
 
 def test_the_checked_question_stands_for_the_newest_message() -> None:
