@@ -250,15 +250,18 @@ def near(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=2e-4, abs_tol=2e-4)
 
 
-def assert_same_ranking(ours: list[Any], reference: list[Any]) -> None:
-    """The same scores in the same order; points of one score may come in any order, and any of them may be cut off."""
+def assert_same_ranking(ours: list[Any], reference: list[Any], *, offset: int | None = None) -> None:
+    """The same scores in the same order.
+
+    Points of one score may come in any order, and any of them may be cut off: behind the last, and before an offset.
+    """
     assert len(ours) == len(reference)
     assert all(near(one.score, other.score) for one, other in zip(ours, reference, strict=True)), (ours, reference)
     start = 0
     for stop in range(1, len(ours) + 1):
         if stop < len(ours) and near(reference[stop].score, reference[stop - 1].score):
             continue
-        if stop < len(ours):  # the last score's points may be others
+        if stop < len(ours) and (start or not offset):  # else the score's points may be others
             assert {one.id for one in ours[start:stop]} == {one.id for one in reference[start:stop]}
         start = stop
 

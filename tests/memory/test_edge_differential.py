@@ -39,15 +39,13 @@ def _run(examples: int, steps: int) -> None:
 
 def test_answers_as_the_reference_does() -> None:
     """Callers cannot tell our client from qdrant-client's own: a short run for every change."""
-    import os
-
-    _run(examples=int(os.environ.get("EX", "40")), steps=12)
+    _run(examples=40, steps=12)
 
 
 @pytest.mark.slow
 def test_answers_as_the_reference_does_for_long() -> None:
     """The same with many more calls, for what is seldom."""
-    _run(examples=600, steps=20)
+    _run(examples=200, steps=20)
 
 
 def test_every_condition_chooses_the_same(client: EdgeQdrantClient) -> None:

@@ -56,7 +56,7 @@ def stored(folder: Path) -> Model:
         client.close()
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, kills: int) -> None:
     """Killed while it writes, flushes, optimises, creates or drops: acknowledged is kept, the last is old or new."""
     folder = tmp_path / "store"

@@ -270,10 +270,10 @@ class TwoClients(RuleBasedStateMachine):
 
     # --- queries -----------------------------------------------------------------------------------------------------
 
-    def same_ranking(self, call: Callable[[QdrantClient], Any]) -> None:
+    def same_ranking(self, call: Callable[[QdrantClient], Any], offset: int | None = None) -> None:
         """The same points of the same scores."""
         ours, reference = self.both(call)
-        assert_same_ranking(ours.points, reference.points)
+        assert_same_ranking(ours.points, reference.points, offset=offset)
 
     @rule(nearest=NEAREST, chosen=MAYBE, limit=st.sampled_from([1, 3, 100]), offset=st.sampled_from([None, 2]))
     def nearest(self, nearest: tuple[str, Any], chosen: Any, limit: int, offset: int | None) -> None:
@@ -282,7 +282,8 @@ class TwoClients(RuleBasedStateMachine):
         self.same_ranking(
             lambda client: client.query_points(
                 NAME, vector, using=using, query_filter=chosen, limit=limit, offset=offset
-            )
+            ),
+            offset,
         )
 
     @rule(nearest=st.lists(NEAREST, min_size=1, max_size=3), chosen=MAYBE)
