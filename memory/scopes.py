@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from freehold.context import Context
 from freehold.errors import ScopeError
+from freehold.ownership import owner_of as owner
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -15,11 +16,6 @@ __all__ = ["Scope", "audience", "audiences", "expired", "owner", "scope_of", "vi
 
 Scope: TypeAlias = Literal["user", "session", "agent"]
 """Who sees a memory of a user: every run of the user, only those of one session, or only those of one agent."""
-
-
-def owner(context: Context) -> str:
-    """Tenant and user in one id. Ids cannot hold a slash, so this cannot be another pair, nor mem0's wildcard `*`."""
-    return f"{context.tenant}/{context.user_id}"
 
 
 def audience(context: Context, scope: Scope) -> str:
