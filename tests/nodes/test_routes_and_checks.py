@@ -100,4 +100,5 @@ def test_a_new_turn_begins_with_empty_keys() -> None:
     """Nothing of the turn before can be read as this turn's; the messages, and that they were checked, go on."""
     cleared = BeginTurn()({"route": "refuse"})
     assert set(cleared) == set(AssistantState.__annotations__) - {"messages", "checked"}
+    assert cleared.pop("remembered_for") == {"default/default": 0}, "the first message is this user's"
     assert not any(cleared.values())
