@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from freehold.errors import DocumentError
 from freehold.graphs import create_ingest
-from freehold.inference import LlamaEmbeddings
-from freehold.memory import Documents, EdgeQdrantClient
-
-
-@pytest.fixture
-def store(client: EdgeQdrantClient, embedder: LlamaEmbeddings) -> Iterator[Documents]:
-    """An empty store."""
-    opened = Documents(client, embedder)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three documents and a broken one."""
-    made = tmp_path / "library"
-    (made / "deep").mkdir(parents=True)
-    (made / "heron.md").write_text("# Heron\nThe heron eats fish.\n\n## Nest\nIt nests in trees.\n")
-    (made / "owl.txt").write_text("The owl hunts mice at night.")
-    (made / "deep" / "swift.html").write_text("<h1>Swift</h1><p>The swift sleeps in the air.</p>")
-    (made / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
-    return made
-
-
-def names(sources: list[str]) -> list[str]:
-    """File names of the sources, sorted."""
-    return sorted(Path(source).name for source in sources)
+from freehold.memory import Documents
+from tests.graphs.conftest import names
 
 
 def test_what_was_not_found_and_exists_stays(store: Documents, folder: Path) -> None:
