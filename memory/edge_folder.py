@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,23 +93,20 @@ class EdgeFolder:
 
     def create(self, name: str, config: EdgeConfig, description: dict[str, Any]) -> None:
         """Create a collection, wholly or not at all."""
-        if not _NAME.fullmatch(name):
-            raise StorageError(f"Collection {name!r} cannot be created: use letters, digits and ._- (at most 128).")
-        with self._guard:
-            self._check_open()
-            if name in self._shards:
-                raise StorageError(f"Collection {name!r} exists already in {self.path}.")
-            self._shards[name] = ShardFolder.create(self.path / name, config, description)
+        self._add(name, lambda folder: ShardFolder.create(folder, config, description))
 
     def adopt(self, name: str, made: Path, description: dict[str, Any]) -> None:
         """Make a collection of a folder with a shard that lies in this one, wholly or not at all."""
+        self._add(name, lambda folder: ShardFolder.adopt(folder, made, description))
+
+    def _add(self, name: str, make: Callable[[Path], ShardFolder]) -> None:
         if not _NAME.fullmatch(name):
             raise StorageError(f"Collection {name!r} cannot be created: use letters, digits and ._- (at most 128).")
         with self._guard:
             self._check_open()
             if name in self._shards:
                 raise StorageError(f"Collection {name!r} exists already in {self.path}.")
-            self._shards[name] = ShardFolder.adopt(self.path / name, made, description)
+            self._shards[name] = make(self.path / name)
 
     def delete(self, name: str) -> bool:
         """Delete a collection; False where there is none."""
