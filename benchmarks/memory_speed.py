@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.report import percentile
 from freehold import Context
 from freehold.memory import EdgeQdrantClient, LongTermMemory
 
-__all__ = ["WordVectors", "percentile", "save_and_recall"]
+__all__ = ["WordVectors", "save_and_recall"]
 
 _VERBS = (
     "bought",
@@ -103,11 +103,6 @@ def facts(number: int, seed: int) -> list[str]:
         )
         found[f"I {verb} a {colour} {thing} in {place} on {when}"] = None
     return list(found)
-
-
-def percentile(seconds: Sequence[float], share: int) -> float:
-    """A percentile, in milliseconds."""
-    return statistics.quantiles(seconds, n=100)[share - 1] * 1000
 
 
 def save_and_recall(memories: int, users: int, rounds: int) -> dict[str, float]:

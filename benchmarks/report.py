@@ -6,13 +6,14 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Bar", "machine", "main"]
+__all__ = ["Bar", "machine", "main", "percentile"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Bar:
         if self.bar is None:
             return line.rstrip()
         return f"{line} {'<=' if self.better == 'less' else '>='} {self.bar:g}  {'holds' if self.holds else 'MISSED'}"
+
+
+def percentile(seconds: Sequence[float], share: int) -> float:
+    """A percentile, in milliseconds."""
+    return statistics.quantiles(seconds, n=100)[share - 1] * 1000
 
 
 def machine() -> str:

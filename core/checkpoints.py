@@ -19,6 +19,7 @@ from freehold.context import Context
 from freehold.errors import StorageError
 from freehold.masking_serializer import MaskingSerializer
 from freehold.ownership import OWNER, owner_of, owner_of_run, stamped
+from freehold.vacuum import vacuum
 
 __all__ = ["MaskingSerializer", "SqliteCheckpointer"]
 
@@ -174,12 +175,9 @@ class SqliteCheckpointer(SqliteSaver):
                     cursor.executemany(f"DELETE FROM {table} WHERE thread_id = ?", [(thread,) for thread in threads])  # noqa: S608
             self._deleted(threads)
             with self.lock:  # whoever is named: an earlier call may have been killed at this point
-                self.conn.execute("VACUUM")
-                (busy, *_) = self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                vacuum(self.conn, "The checkpoints are read by another program; end it, and call forget again.")
         except sqlite3.Error as error:
             raise StorageError(f"The checkpoints of {owner} cannot be erased: {error}. Call forget again.") from error
-        if busy:
-            raise StorageError("The checkpoints are read by another program; end it, and call forget again.")
         return len(threads)
 
     def _own(self, config: RunnableConfig, owner: str | None) -> None:

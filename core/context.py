@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from freehold.errors import ScopeError
 
-__all__ = ["Context"]
+__all__ = ["Context", "named_in"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:\-]{0,127}")
 
@@ -54,3 +55,21 @@ class Context:
                 )
         if self.budget is not None and self.budget < 1:
             raise ScopeError(f"budget={self.budget} cannot be used: give a number of tokens above 0, or None.")
+
+
+def named_in(context: Any) -> tuple[str | None, str]:
+    """The user, if any, and the tenant that a run's context names; None is the default `Context`.
+
+    A context of another class, or a dictionary, counts with its `user_id` and `tenant`.
+
+    Example:
+        >>> named_in({"user_id": "ada"}), named_in(None)
+        (('ada', 'default'), ('default', 'default'))
+    """
+    if context is None:
+        context = Context()
+    user, tenant = (
+        context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+        for name in ("user_id", "tenant")
+    )
+    return str(user) if user else None, str(tenant or Context.tenant)

@@ -10,6 +10,8 @@
     │   ├── MemoryBudgetError        a model does not fit the memory that models may take
     │   ├── DocumentError            a document, or the folder of documents, cannot be read
     │   ├── MemoryEntryError         an exported memory cannot be read
+    │   ├── CacheEntryError          no cached answer, or several, have this name
+    │   ├── CacheKeyError            an input has no form that a cache could know it by
     │   └── ScopeError               a user, agent, session or tenant id that cannot be used as a scope
     ├── InferenceError               the model failed while it ran
     │   ├── EngineBusyError          the engine's queue is full
@@ -27,6 +29,8 @@ from __future__ import annotations
 import os
 
 __all__ = [
+    "CacheEntryError",
+    "CacheKeyError",
     "ContextLengthError",
     "DeadlineError",
     "DocumentError",
@@ -135,6 +139,26 @@ class MemoryEntryError(UserError):
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(f"Entry {number} cannot be restored: {reason}. Mend it or leave it out; nothing was stored.")
         self.number, self.reason = number, reason
+
+
+class CacheEntryError(UserError):
+    """No cached answer, or several, have this name; or a run that was not answered from the cache is reported on."""
+
+
+class CacheKeyError(UserError):
+    """An input has no form that a cache could know it by.
+
+    Args:
+        where: The part of the input, such as `input['loader']`.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"{where} {reason}, so the input cannot be the key of a cache. Name the keys of the state that matter "
+            "with `keys`, or keep it out of the state."
+        )
+        self.where = where
 
 
 class ScopeError(UserError):

@@ -102,7 +102,8 @@ async def forget_user(
 
 async def _forget_answers(workspace: Workspace, redis_url: str | None, context: Context) -> int:
     """Erase the answers where they lie, without the index of their questions."""
-    from freehold.coordination import RedisStore, ResponseCache, SQLiteStore
+    from freehold.cache import ResponseCache
+    from freehold.coordination import RedisStore, SQLiteStore
 
     path = workspace.home / "cache.sqlite"
     if not redis_url and not await asyncio.to_thread(path.exists):

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "active_sessions",
+    "cache_compared",
+    "cache_lookup_seconds",
     "cache_lookups",
+    "cache_saved_seconds",
+    "cache_saved_tokens",
+    "cache_stale",
     "errors",
     "guardrail_verdicts",
     "inference_accepted_tokens",
@@ -229,8 +234,39 @@ def node_errors() -> Counter:
 
 @_once
 def cache_lookups() -> Counter:
-    """Lookups in the response cache, by tier and outcome."""
-    return _counter("cache_lookups_total", "Lookups in the response cache.", "tier", "outcome")
+    """Lookups in caches, by tier (`flight`: it came with a run that was under way) and outcome."""
+    return _counter("cache_lookups_total", "Lookups in caches.", "tier", "outcome")
+
+
+@_once
+def cache_lookup_seconds() -> Histogram:
+    """Seconds per lookup in the response cache, without the time that one waited for another run's answer."""
+    return _histogram("cache_lookup_duration_seconds", "Seconds per lookup in the response cache.", "tier")
+
+
+@_once
+def cache_saved_tokens() -> Counter:
+    """Tokens that models did not have to read and write because of hits."""
+    return _counter("cache_saved_tokens_total", "Tokens that hits in the response cache saved.")
+
+
+@_once
+def cache_saved_seconds() -> Counter:
+    """Seconds of answering that hits saved."""
+    return _counter("cache_saved_seconds_total", "Seconds of answering that hits in the response cache saved.")
+
+
+@_once
+def cache_compared() -> Counter:
+    """Answers that were compared with a cached one, by whether that had been served, and by the result."""
+    text = "Answers that were compared with a cached one for another question."
+    return _counter("cache_compared_total", text, "served", "same")
+
+
+@_once
+def cache_stale() -> Counter:
+    """Cached answers that died because a document they cite changed or went."""
+    return _counter("cache_stale_total", "Cached answers that died with a document they cite.")
 
 
 @_once

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.runnables.config import set_config_context
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.runtime import get_runtime
 
-from freehold.context import Context
+from freehold.context import Context, named_in
+from freehold.runtime import running
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -45,19 +44,11 @@ def owner_of_run(config: RunnableConfig) -> str | None:
         None outside of a run, as in `update_state`, and where the context names no user.
     """
     with set_config_context(config) as here:
-        runtime: Any = here.run(lambda: get_runtime())  # noqa: PLW0108 - its type has a parameter that `run` cannot take
+        runtime = here.run(running)
     if runtime is None:
         return None
-    context = runtime.context
-    if context is None:
-        return owner_of(Context())
-    if isinstance(context, Context):
-        return owner_of(context)
-    user, tenant = (
-        context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
-        for name in ("user_id", "tenant")
-    )
-    return f"{tenant or Context.tenant}/{user}" if user else None
+    user, tenant = named_in(runtime.context)
+    return f"{tenant}/{user}" if user else None
 
 
 def stamped(config: RunnableConfig, metadata: CheckpointMetadata) -> CheckpointMetadata:

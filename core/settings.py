@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ByteSize, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """A GGUF file of an embedding model, or its name in the catalog; None is all-MiniLM-L6-v2."""
     reranker: Path | None = None
     """A GGUF cross-encoder that orders passages anew, or its name in the catalog; None leaves search's order."""
+    verifier: Path | None = None
+    """A GGUF cross-encoder that says whether two questions ask the same, or its name; None is the one that ships."""
     model_memory: ByteSize = Field(default=ByteSize(6 * 2**30), ge=1)
     """Bytes that loaded models may take together, such as `6GiB`; at most 80 % of the machine's memory."""
     context_length: int | None = Field(default=None, ge=256, le=1_048_576)
@@ -78,10 +80,22 @@ class Settings(BaseSettings):
     """Least cosine similarity of a memory to the question."""
     memory_tokens: int = Field(default=256, ge=1)
     """Tokens that the memories in a prompt may take together; the best are put in first."""
+    cache_strategy: Literal["exact", "threshold", "verified"] = "verified"
+    """Who may be served another question's answer: nobody, whoever is near enough, or whom the error bound covers."""
+    cache_max_error: float = Field(default=0.02, gt=0, lt=1)
+    """Largest share of requests that verified hits may answer wrongly."""
     cache_threshold: float = Field(default=0.95, ge=0, le=1)
-    """Least cosine similarity at which the semantic cache answers."""
+    """Least cosine similarity at which the strategy `threshold` serves."""
+    cache_scope: Literal["user", "tenant"] = "user"
+    """Who shares cached answers: the runs of one user, or all of a tenant's."""
+    cache_judge: bool = False
+    """Ask the language model for a yes or no before another question's answer is served."""
     cache_ttl_seconds: int = Field(default=7 * 24 * 3600, ge=1)
-    """How long a cached answer lives."""
+    """How long a cached answer lives that is never used and whose documents do not change."""
+    cache_entries: int = Field(default=10_000, ge=1)
+    """Most answers in the cache; the least recently used go first."""
+    cache_encryption_key: SecretStr | None = None
+    """32 bytes in base64: cached answers and their questions are encrypted with it (AES-GCM)."""
     route_threshold: float = Field(default=0.5, ge=0, le=1)
     """Least cosine similarity to a route's examples at which the route is taken."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -92,12 +106,12 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(host.strip() for host in value.split(",") if host.strip()) if isinstance(value, str) else value
 
-    @field_validator("home", "model", "embedding_model", "reranker", "guardrails", mode="after")
+    @field_validator("home", "model", "embedding_model", "reranker", "verifier", "guardrails", mode="after")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value is not None else None
 
-    @field_validator("model", "embedding_model", "reranker", mode="after")
+    @field_validator("model", "embedding_model", "reranker", "verifier", mode="after")
     @classmethod
     def _named(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         """The file of a model that the catalog knows by this name; where nothing is found, its user is told later."""

@@ -103,15 +103,21 @@ class Memory(TypedDict):
 
 
 class CacheOutcome(TypedDict):
-    """What the response cache did in this turn."""
+    """What the response cache did in this turn; `ResponseCache.report` takes it."""
 
     outcome: Literal["hit", "miss", "skipped", "error"]
     tier: str | None
-    """Tier that answered: `exact` or `semantic`."""
+    """Tier that answered: `memory`, `exact`, `semantic` or `flight`."""
     situation: dict[str, str] | None
     """What the answer depends on besides the question, as it was when the cache was asked."""
+    entry: str | None
+    """Key of the answer that was served."""
+    evidence: dict[str, Any] | None
+    """What was found out about the earlier question that came nearest."""
+    ticket: dict[str, Any] | None
+    """Without a hit, what `StoreCache` needs to keep the answer and to give it to those who wait for it."""
     score: float | None
-    """Cosine similarity to the cached question, where the semantic tier was asked."""
+    """What decided, where the semantic tier was asked: a similarity, or the probability that the answer is right."""
     threshold: float | None
 
 

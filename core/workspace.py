@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from qdrant_client import QdrantClient
 
+    from freehold.cache import ResponseCache
     from freehold.checkpoints import SqliteCheckpointer
     from freehold.context import Context
-    from freehold.coordination import ResponseCache
     from freehold.forgetting import Forgotten
     from freehold.guardrails import PersonalDataMasker, Rails
     from freehold.inference import ChatLlama, Engine, LlamaEmbeddings
@@ -146,8 +147,7 @@ class Workspace:
         """
         from freehold.models import DEMO_MODEL, model_path
 
-        given = self.settings.model
-        return self.models.locate(given) if given is not None else model_path(DEMO_MODEL)
+        return self.models.locate(self.settings.model or model_path(DEMO_MODEL))
 
     @property
     def is_demonstration(self) -> bool:
@@ -276,8 +276,7 @@ class Workspace:
         """The embedding model."""
         from freehold.models import EMBEDDING_MODEL, model_path
 
-        given = self.settings.embedding_model
-        path = self.models.locate(given) if given is not None else model_path(EMBEDDING_MODEL)
+        path = self.models.locate(self.settings.embedding_model or model_path(EMBEDDING_MODEL))
         return self.pool.embeddings(path, threads=self.settings.threads)
 
     @_resource
@@ -300,7 +299,11 @@ class Workspace:
         """The documents, as passages."""
         from freehold.memory import Documents
 
-        return Documents(self.qdrant, self.embeddings)
+        return Documents(self.qdrant, self.embeddings, on_change=self._drop_answers)
+
+    async def _drop_answers(self, source: str) -> None:
+        """Erase the cached answers that cite a document which changed or went."""
+        await (await asyncio.to_thread(lambda: self.cache)).drop_sources([source])
 
     @_resource
     def retriever(self) -> DocumentRetriever:
@@ -326,18 +329,18 @@ class Workspace:
         return QdrantStore(self.qdrant, index={"dims": embeddings.dimension, "embed": embeddings, "fields": ["$"]})
 
     @_resource
+    def verifier(self) -> LlamaReranker:
+        """The cross-encoder that says whether two questions ask the same."""
+        from freehold.cache.open_cache import open_verifier
+
+        return open_verifier(self)
+
+    @_resource
     def cache(self) -> ResponseCache:
         """Answers that were given before."""
-        from freehold.coordination import RedisStore, ResponseCache, SQLiteStore
-        from freehold.memory import SemanticIndex
+        from freehold.cache.open_cache import open_cache
 
-        url = self.settings.redis_url
-        return ResponseCache(
-            RedisStore(url) if url else SQLiteStore(self.home / "cache.sqlite"),
-            SemanticIndex(self.qdrant, self.embeddings),
-            threshold=self.settings.cache_threshold,
-            ttl_seconds=self.settings.cache_ttl_seconds,
-        )
+        return open_cache(self)
 
     @property
     def rails_path(self) -> Path:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from freehold.cache import Situation, digest
 from freehold.context import Context
-from freehold.coordination import Situation, digest
 from freehold.graphs.choice import Choice
 from freehold.graphs.run_metrics import RunMetrics
 from freehold.nodes import (
@@ -28,8 +27,8 @@ from freehold.nodes import (
     SelectRoute,
     StoreCache,
 )
-from freehold.nodes.compress_context import estimate_tokens
 from freehold.state import AssistantState
+from freehold.token_estimate import estimate_tokens
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -83,9 +82,7 @@ def create_assistant(  # noqa: PLR0913 - each is a part that a user may put in
     nodes: list[Node] = [
         BeginTurn(),
         CheckInput(guardrail),
-        LookupCache(
-            workspace.cache, lambda _: situation and replace(situation, documents=workspace.documents.version())
-        ),
+        LookupCache(workspace.cache, lambda _: situation, scope=settings.cache_scope),
         RecallMemory(
             workspace.memory,
             settings.memories,
@@ -131,10 +128,12 @@ def _situation(workspace: Workspace, prompts: Prompts, cache_key: str) -> Situat
                 str(settings.embedding_model),
                 str(settings.reranker),
                 settings.rerank_threshold,
+                settings.route_threshold,
             ]
         ),
         guardrails=digest(rules),
         sampling=digest([settings.max_tokens, settings.context_length]),
+        documents=workspace.documents.collection,
     )
 
 

@@ -18,15 +18,16 @@ from freehold.context import Context
 from freehold.graphs.choice import Choice
 from freehold.graphs.run_metrics import RunMetrics
 from freehold.masking_serializer import MaskingSerializer
-from freehold.nodes import BeginTurn, CompressContext, Generate, GradePassages, Node, Prompts, Retrieve
+from freehold.nodes import BeginTurn, Generate, GradePassages, Node, Prompts, Retrieve
 from freehold.nodes.check_citations import UNKNOWN, CheckCitations
-from freehold.nodes.compress_context import estimate_tokens
+from freehold.nodes.compress_context import CompressContext
 from freehold.nodes.decisions import newest_decision
 from freehold.nodes.graders import ModelGrader, RerankerGrader, SimilarityGrader
 from freehold.nodes.node import newest_user_text
 from freehold.nodes.rewrite_question import RewriteQuestion
 from freehold.nodes.say_unknown import SayUnknown
 from freehold.state import Citation, Decision, Passage, append
+from freehold.token_estimate import estimate_tokens
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -16,6 +16,7 @@ from freehold.guardrails.normalise import normalise
 from freehold.guardrails.rails_config import DEFAULT_CONFIG, load_config
 from freehold.guardrails.settings import rail_settings
 from freehold.guardrails.verdict import Verdict
+from freehold.guardrails.verdict_memory import VerdictMemory
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -106,6 +107,8 @@ class Rails:
 
         compiled = compile_flows(nemo_config, raw, manifests, attacks=self._attacks, packaged=config is None)
         self._rails: dict[Surface, tuple[CompiledRail, ...]] = {"input": compiled[0], "output": compiled[1]}
+        # The packaged rails always say the same of a text; what an own one does, nobody can tell.
+        self._known = VerdictMemory() if config is None and not manifests else None
 
     @property
     def flows(self) -> dict[Surface, tuple[str, ...]]:
@@ -138,6 +141,15 @@ class Rails:
             raise GuardrailError(
                 f"A guardrail checks text, not {type(text).__name__}; flatten the message's content first."
             )
+        if self._known is None:
+            return await self._read(text, surface)
+        verdict = self._known.get(text, surface)
+        if verdict is None:
+            verdict = await self._read(text, surface)
+            self._known.put(text, surface, verdict)
+        return verdict
+
+    async def _read(self, text: str, surface: Surface) -> Verdict:
         limit = self.settings.max_characters
         if len(text) > limit:
             return Verdict(

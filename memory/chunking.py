@@ -12,11 +12,12 @@ from freehold.memory.code_sections import code_sections
 from freehold.memory.loaders import LoadedDocument
 from freehold.memory.sections import Section, Span, markdown_sections
 from freehold.state import Passage
+from freehold.token_estimate import estimate_tokens
 
 if TYPE_CHECKING:
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-__all__ = ["CHUNKING", "PASSAGE_SIZE", "estimate_tokens", "passage_id", "split"]
+__all__ = ["CHUNKING", "PASSAGE_SIZE", "passage_id", "split"]
 
 PASSAGE_SIZE = 100
 """Tokens in a passage: about 65 words or 400 characters. Four of them with instructions, question and answer fit the
@@ -38,11 +39,6 @@ _ID_SPACE = uuid.UUID("5f0f6e0c-6a3b-5d0e-9a44-7f1c3b0d2e61")
 def passage_id(source: str, digest: str, index: int) -> str:
     """Id of a document's passage: the same for the same content, so that reading it again makes no duplicate."""
     return str(uuid.uuid5(_ID_SPACE, f"{source}\0{digest}\0{index}"))
-
-
-def estimate_tokens(text: str) -> int:
-    """Tokens of a text where no model counts them: a quarter of its characters, as in English."""
-    return -(-len(text) // 4)
 
 
 def split(

@@ -6,17 +6,18 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from freehold.errors import DocumentError, StorageError
-from freehold.memory.chunking import estimate_tokens, passage_id
+from freehold.memory.chunking import passage_id
 from freehold.memory.document_collection import is_server, noted, noted_payloads, prepare_collection
 from freehold.memory.document_search import DocumentSearch, of_sources
 from freehold.memory.document_table import DocumentTable, StoredDocument
 from freehold.memory.indexed_text import indexed_text
 from freehold.state import Passage
+from freehold.token_estimate import estimate_tokens
 from freehold.vector_store import flush, storage_errors
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Documents(DocumentSearch):
         embedder: Gives the dense vectors; its dimension is the collection's.
         collection: Name of the collection, made where it is missing.
         language: Of stop words and word endings in BM25.
+        on_change: Awaited with a document's source when it was written again, and whenever one is to be removed, before
+            the call that did it returns; what it raises is logged.
 
     Raises:
         StorageError: The store failed, this object is closed, or the collection was made with another embedding
@@ -73,7 +76,13 @@ class Documents(DocumentSearch):
     """
 
     def __init__(
-        self, client: QdrantClient, embedder: Embedder, collection: str = "documents", *, language: str = "english"
+        self,
+        client: QdrantClient,
+        embedder: Embedder,
+        collection: str = "documents",
+        *,
+        language: str = "english",
+        on_change: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
         from qdrant_edge import Bm25, Bm25Config
 
@@ -93,6 +102,7 @@ class Documents(DocumentSearch):
         self._read_at = 0.0
         self._reading = False  # a refresh waits for the executor or is under way
         self._closed = False
+        self._on_change = on_change
         with storage_errors(collection):
             prepare_collection(client, collection, embedder.dimension)
             self._refresh()
@@ -142,6 +152,16 @@ class Documents(DocumentSearch):
         self._refresh_soon()
         with self._lock:
             return self._table.version
+
+    def digest(self, source: str) -> str | None:
+        """Digest of a document's content; None where there is none, empty where it is being written.
+
+        Read from memory, as `version` is.
+        """
+        self._refresh_soon()
+        with self._lock:
+            known = self._table.get(source)
+        return known.digest if known is not None else None
 
     def _refresh_soon(self) -> None:
         """On a server, let the executor read again what there is, where the last reading is old."""
@@ -254,7 +274,18 @@ class Documents(DocumentSearch):
                 if not self._closed:  # behind what is still under way after a cancellation
                     self._executor.submit(self._give_up, source, writer)
             raise
+        if known:
+            await self._tell(source)
         return total if ended else 0
+
+    async def _tell(self, source: str) -> None:
+        """Tell whoever wants to know that a document changed or went."""
+        if self._on_change is None:
+            return
+        try:
+            await self._on_change(source)
+        except Exception as error:  # noqa: BLE001 - the document is stored or removed, whatever follows from it
+            _log.warning("What relies on %s could not be told that it changed: %s", source, error)
 
     def _give_up(self, source: str, writer: object) -> None:
         """Forget a writer that failed; its document stays incomplete."""
@@ -329,6 +360,7 @@ class Documents(DocumentSearch):
     async def remove(self, source: str) -> None:
         """Delete a document; nothing happens where there is none."""
         await self._run(lambda: self._remove(source))
+        await self._tell(source)
 
     def _remove(self, source: str) -> None:
         writer = object()

@@ -93,6 +93,10 @@ class VectorSchema:
             known = ", ".join(repr(one) for one in sorted(self._vectors)) or "none"
             raise StorageError(f"There is no vector {name!r}; the collection has {known}.")
 
+    def is_sparse(self, name: str) -> bool:
+        """Whether the vector of this name is sparse."""
+        return self._vectors[name].kind == "sparse"
+
     def to_vectors(self, value: Any) -> Any:
         """The vectors of a point: one without a name, or a mapping of names to vectors.
 

@@ -27,6 +27,8 @@ _DONE = models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED
 # Options of an upload over a network, to which there is nothing to say here.
 _OF_A_NETWORK = {"parallel", "method", "max_retries"}
 
+_PAGE = 1000
+
 Write = Callable[[ShardFolder], None]
 """A write that was read and found right, and is still to be done."""
 
@@ -77,6 +79,24 @@ def _require(shard: ShardFolder, ids: Sequence[PointId] | None) -> None:
     missing = next((one for one in ids if str(one) not in known), None)
     if missing is not None:
         raise StorageError(f"There is no point {missing!r} in collection {shard.name!r}; nothing was written.")
+
+
+def _empty(shard: ShardFolder, vector: str, chosen: Any) -> None:
+    """Empty a sparse vector of the points that are chosen, before it is deleted.
+
+    The engine leaves the entries of a deleted sparse vector in its index, and counts them to the next one that the same
+    point is given. Those of an empty one are gone.
+    """
+    held = edge.Filter(must=[chosen, edge.HasVectorCondition(vector)])
+    offset: Any = None
+    while True:
+        request = edge.ScrollRequest(offset=offset, limit=_PAGE, filter=held, with_payload=False, with_vector=False)
+        records, offset = shard.read("look the vectors up", lambda opened: opened.scroll(request))  # noqa: B023
+        for record in records:
+            empty = edge.PointVectors(record.id, {vector: edge.SparseVector([], [])})
+            shard.update("delete the vectors", edge.UpdateOperation.update_vectors([empty], None))
+        if offset is None:
+            return
 
 
 class EdgeWriting(EdgeBase):
@@ -213,23 +233,38 @@ class EdgeWriting(EdgeBase):
         schema = self._schema(self._folder.shard(name))
         for one in vectors:
             schema.check_name(one)
+
+        def empty(shard: ShardFolder, chosen: Any) -> None:
+            for one in filter(schema.is_sparse, vectors):
+                _empty(shard, one, chosen)
+
         return self._change(
             name,
             "delete the vectors",
             selector,
             lambda chosen: edge.UpdateOperation.delete_vectors_by_filter(chosen, list(vectors)),
+            before=empty,
         )
 
     # --- payloads ----------------------------------------------------------------------------------------------------
 
-    def _change(self, name: str, action: str, selector: Any, make: Callable[[Any], edge.UpdateOperation]) -> Write:
-        """A change to points that must be there."""
+    def _change(
+        self,
+        name: str,
+        action: str,
+        selector: Any,
+        make: Callable[[Any], edge.UpdateOperation],
+        before: Callable[[ShardFolder, Any], None] = lambda _shard, _chosen: None,
+    ) -> Write:
+        """A change to points that must be there, and what is to be done to them before."""
         with engine_errors(action, name):
-            ids, chosen = _to_selection(selector)
-            operation = make(_replayable(ids, chosen))
+            ids, selected = _to_selection(selector)
+            chosen = _replayable(ids, selected)
+            operation = make(chosen)
 
         def write(shard: ShardFolder) -> None:
             _require(shard, ids)
+            before(shard, chosen)
             shard.update(action, operation)
 
         return write

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from freehold.errors import StorageError
+from freehold.vacuum import vacuum
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -82,10 +83,7 @@ def _erase_rows(connection: Any, owner: str) -> None:
         connection.execute(
             "DELETE FROM messages WHERE instr('&' || session_scope || '&', '&user_id=' || ? || '&') > 0", (session,)
         )
-    connection.execute("VACUUM")
-    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise StorageError("The history of memories is read by another program; end it, and call forget again.")
+    vacuum(connection, "The history of memories is read by another program; end it, and call forget again.")
 
 
 def rewrite(client: QdrantClient, collection: str, folder: Path | None = None) -> None:

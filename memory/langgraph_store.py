@@ -91,7 +91,7 @@ class QdrantStore(BaseStore):
         workers = 1 if hasattr(client, "folder") else 4
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="freehold-store")
         self._sweeper = Sweeper(self.sweep_ttl)
-        self._swept_at = 0.0
+        self._swept_at = float("-inf")
         self._sweep_if_possible()
         if ttl is not None and ttl.get("sweep_interval_minutes"):
             self.start_ttl_sweeper()

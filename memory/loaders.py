@@ -102,7 +102,8 @@ def find_documents(roots: Iterable[str | Path], *, onerror: Callable[[OSError], 
         # `os.path`, here and below: a `Path` raises where a folder above has no rights.
         if os.path.isfile(root):  # noqa: PTH113
             found.add(root)
-        elif not os.path.isdir(root):  # noqa: PTH112
+            continue
+        if not os.path.isdir(root):  # noqa: PTH112
             raise DocumentError(f"{root} does not exist. Give a file, or a folder of files.")
         for folder, below, names in os.walk(root, onerror=onerror):
             here = Path(folder)

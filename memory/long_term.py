@@ -99,7 +99,7 @@ class LongTermMemory:
         self._admission = admission or Admission()
         self._ranking = ranking or Ranking()
         self._vocabularies = Vocabularies()
-        self._swept = 0.0
+        self._swept = float("-inf")
         self._worker = Mem0Worker(
             client, self._compute, lambda: embedder.dimension, self._folder, collection, self._sweep_if_possible
         )

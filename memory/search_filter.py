@@ -177,11 +177,12 @@ def matches(where: Where, payload: Mapping[str, Any]) -> bool:
 
 
 def _held(payload: Any, path: str) -> list[Any]:
-    """What stands under a key; a list's items count each for itself, and nothing is no item."""
+    """What stands under a key; a list's items count each for itself, and nothing is no item, but in a list."""
     for name in path.split("."):
         payload = payload.get(name) if isinstance(payload, Mapping) else None
-    items = payload if isinstance(payload, list | tuple) else [payload]
-    return [item for item in items if item is not None]
+    if isinstance(payload, list | tuple):
+        return list(payload)
+    return [] if payload is None else [payload]
 
 
 def _is(held: list[Any], operand: list[Any]) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from freehold.cache.evidence import Near
+from freehold.coordination.sealing import Seal
 from freehold.errors import FreeholdError, SettingsError, StorageError
 
 if TYPE_CHECKING:
@@ -46,9 +49,12 @@ class SemanticIndex:
 
     Args:
         client: An `EdgeQdrantClient`, or a client of a Qdrant server. It is shared, and stays open on `close`.
-        embedder: Makes the vectors.
+        embedder: Makes the vectors. `LlamaEmbeddings` remembers the newest, so that a question that was looked up is
+            not embedded again when its answer is kept.
         collection: Name of the collection.
         max_questions: Most questions that are kept, over all scopes.
+        seal: Encrypts the questions' texts; their vectors stay as they are. What was kept under another key is not
+            found. None keeps them readable.
 
     Raises:
         SettingsError: `max_questions` is below 1.
@@ -59,12 +65,18 @@ class SemanticIndex:
         >>> from freehold.portal import run_sync
         >>> index = SemanticIndex(client, embedder)
         >>> run_sync(index.add("key-1", "How do I reset my password?", scope="ada"))
-        >>> [key for key, _, _ in run_sync(index.nearest("How can I reset my password?", scope="ada"))]
+        >>> [near.key for near in run_sync(index.nearest("How can I reset my password?", scope="ada"))]
         ['key-1']
     """
 
     def __init__(
-        self, client: QdrantClient, embedder: _Embedder, collection: str = "cache", *, max_questions: int = 10_000
+        self,
+        client: QdrantClient,
+        embedder: _Embedder,
+        collection: str = "cache",
+        *,
+        max_questions: int = 10_000,
+        seal: Seal | None = None,
     ) -> None:
         if max_questions < 1:
             raise SettingsError(f"max_questions={max_questions} cannot be used: an index holds at least 1 question.")
@@ -72,15 +84,15 @@ class SemanticIndex:
         self.max_questions = max_questions
         self._client = client
         self._embedder = embedder
+        self._seal = seal
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="freehold-questions")
         self._ready = False  # belongs to the executor's thread
 
-    async def add(  # noqa: PLR0913 - what the cache knows of a question
+    async def add(
         self,
         key: str,
         question: str,
         scope: str,
-        vector: Sequence[float] | None = None,
         *,
         ttl_seconds: float | None = None,
         owner: str = "",
@@ -91,31 +103,34 @@ class SemanticIndex:
             key: The exact key of the answer.
             question: The question as it was asked.
             scope: Only questions of the same scope are compared.
-            vector: The question's vector, where it is known already.
             ttl_seconds: How long the question is kept, as long as its answer; None is until it is pushed out.
             owner: Whose question it is, for `forget`; nothing else depends on it.
         """
         # Half of a surrogate pair has no UTF-8 form, and the engine takes nothing else.
         text = question.encode("utf-8", "replace").decode()
-        point = list(vector) if vector is not None else await self._vector(text)
-        await self._run(lambda: self._add(key, text, scope, point, ttl_seconds, owner))
+        vector = await self._vector(text)
+        await self._run(lambda: self._add(key, text, scope, vector, ttl_seconds, owner))
 
-    async def nearest(self, question: str, scope: str, limit: int = 1) -> list[tuple[str, str, float]]:
-        """The nearest questions of the scope, best first: key, question, cosine similarity."""
+    async def nearest(self, question: str, scope: str, limit: int = 1) -> list[Near]:
+        """The nearest questions of the scope, best first."""
         vector = await self._vector(question.encode("utf-8", "replace").decode())
         return await self._run(lambda: self._nearest(vector, scope, limit))
 
-    async def remove(self, key: str) -> None:
-        """Forget the question under this key, where there is one."""
-        await self._run(lambda: self._remove(key))
+    async def extend(self, key: str, ttl_seconds: float) -> None:
+        """Keep the question under this key so long from now, where there is one."""
+        await self._run(lambda: self._extend(key, ttl_seconds))
 
-    async def forget(self, owner: str) -> None:
-        """Erase the questions of an owner, and those of an earlier version, which say of none whose they are.
+    async def remove(self, *keys: str) -> None:
+        """Forget the questions under these keys, where there are some."""
+        await self._run(lambda: self._remove(keys))
+
+    async def forget(self, *owners: str) -> None:
+        """Erase the questions of these owners, and those of an earlier version, which say of none whose they are.
 
         The embedded Qdrant keeps what was deleted in its files; so the collection is written anew, also where nothing
-        of the owner was found. Killed half way, this costs nobody a question, and the next opening finishes it.
+        of theirs was found. Killed half way, this costs nobody a question, and the next opening finishes it.
         """
-        await self._run(lambda: self._forget(owner))
+        await self._run(lambda: self._forget(owners))
 
     async def clear(self) -> None:
         """Forget every question of every scope."""
@@ -131,7 +146,8 @@ class SemanticIndex:
         await last
 
     async def _vector(self, text: str) -> list[float]:
-        return [float(value) for value in (await self._embedder.embed([text]))[0]]
+        vector: list[float] = (await self._embedder.embed([text]))[0].tolist()
+        return vector
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -188,7 +204,8 @@ class SemanticIndex:
         self._remove_expired()
         kept_for = _LONGEST if ttl_seconds is None else min(ttl_seconds, _LONGEST)
         ends = time.time() + kept_for
-        payload = {"key": key, "question": question, "scope": scope, "owner": owner, "expires_at": ends}
+        kept = self._closed(key, question)
+        payload = {"key": key, "question": kept, "scope": scope, "owner": owner, "expires_at": ends}
         point = models.PointStruct(id=_point_id(key), vector=vector, payload=payload)
         self._client.upsert(self.collection, points=[point])
         excess = self._client.count(self.collection).count - self.max_questions
@@ -211,7 +228,7 @@ class SemanticIndex:
         timeless = models.IsEmptyCondition(is_empty=models.PayloadField(key="expires_at"))
         self._client.delete(self.collection, models.Filter(should=[past, timeless]))
 
-    def _nearest(self, vector: list[float], scope: str, limit: int) -> list[tuple[str, str, float]]:
+    def _nearest(self, vector: list[float], scope: str, limit: int) -> list[Near]:
         from qdrant_client import models
 
         same_scope = models.FieldCondition(key="scope", match=models.MatchValue(value=scope))
@@ -223,23 +240,44 @@ class SemanticIndex:
             limit=limit,
             with_payload=True,
         )
-        return [
-            (str(point.payload["key"]), str(point.payload["question"]), point.score)
-            for point in found.points
-            if point.payload is not None
-        ]
+        near: list[Near] = []
+        for point in found.points:
+            key, kept = str((point.payload or {})["key"]), str((point.payload or {})["question"])
+            question = self._opened(key, kept)
+            if question is not None:
+                near.append(Near(key, question, point.score))
+        return near
 
-    def _remove(self, key: str) -> None:
+    def _closed(self, key: str, question: str) -> str:
+        """A question as it is kept."""
+        return question if self._seal is None else b64encode(self._seal.close(question.encode(), key)).decode()
+
+    def _opened(self, key: str, kept: str) -> str | None:
+        """A question as it was asked; None where it cannot be read."""
+        if self._seal is None:
+            return kept
+        try:
+            opened = self._seal.open(b64decode(kept, validate=True), key)
+        except ValueError:  # it was kept without encryption
+            return None
+        return opened.decode() if opened is not None else None
+
+    def _extend(self, key: str, ttl_seconds: float) -> None:
+        ends = time.time() + min(ttl_seconds, _LONGEST)
+        if self._client.retrieve(self.collection, ids=[_point_id(key)], with_payload=False):
+            self._client.set_payload(self.collection, {"expires_at": ends}, points=[_point_id(key)])
+
+    def _remove(self, keys: Sequence[str]) -> None:
         from qdrant_client import models
 
-        self._client.delete(self.collection, points_selector=models.PointIdsList(points=[_point_id(key)]))
+        self._client.delete(self.collection, points_selector=models.PointIdsList(points=[*map(_point_id, keys)]))
 
-    def _forget(self, owner: str) -> None:
+    def _forget(self, owners: Sequence[str]) -> None:
         from qdrant_client import models
 
         from freehold.memory.erasure import rewrite
 
-        theirs = models.FieldCondition(key="owner", match=models.MatchValue(value=owner))
+        theirs = models.FieldCondition(key="owner", match=models.MatchAny(any=[*owners]))
         nobodys = models.IsEmptyCondition(is_empty=models.PayloadField(key="owner"))
         self._client.delete(self.collection, models.Filter(should=[theirs, nobodys]))
         self._ready = False  # opening it again finishes a rewrite that fails

@@ -69,7 +69,11 @@ class ItemCollection:
         self._omit_expired = omit_expired
         self._lock = threading.Lock()
         if not client.collection_exists(name):
-            self._create(dimension)
+            try:
+                self._create(dimension)
+            except Exception:
+                if not client.collection_exists(name):  # else another owner of it was faster
+                    raise
         described = client.get_collection(name)
         vectors: Any = described.config.params.vectors or {}
         size = vectors[VECTORS].size if isinstance(vectors, Mapping) and VECTORS in vectors else None

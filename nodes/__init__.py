@@ -8,9 +8,9 @@ from freehold.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from freehold.nodes.begin_turn import BeginTurn
+    from freehold.nodes.cached_subgraph import cached
     from freehold.nodes.check_input import CheckInput
     from freehold.nodes.check_output import CheckOutput
-    from freehold.nodes.compress_context import CompressContext
     from freehold.nodes.generate import Generate, Prompts
     from freehold.nodes.grade_passages import GradePassages
     from freehold.nodes.lookup_cache import LookupCache
@@ -26,7 +26,6 @@ __all__ = [
     "BeginTurn",
     "CheckInput",
     "CheckOutput",
-    "CompressContext",
     "Generate",
     "GradePassages",
     "LookupCache",
@@ -38,6 +37,7 @@ __all__ = [
     "SaveMemory",
     "SelectRoute",
     "StoreCache",
+    "cached",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -46,7 +46,6 @@ __getattr__, __dir__ = lazy_exports(
         "BeginTurn": "freehold.nodes.begin_turn",
         "CheckInput": "freehold.nodes.check_input",
         "CheckOutput": "freehold.nodes.check_output",
-        "CompressContext": "freehold.nodes.compress_context",
         "Generate": "freehold.nodes.generate",
         "GradePassages": "freehold.nodes.grade_passages",
         "LookupCache": "freehold.nodes.lookup_cache",
@@ -58,5 +57,6 @@ __getattr__, __dir__ = lazy_exports(
         "SaveMemory": "freehold.nodes.save_memory",
         "SelectRoute": "freehold.nodes.select_route",
         "StoreCache": "freehold.nodes.store_cache",
+        "cached": "freehold.nodes.cached_subgraph",
     },
 )

@@ -13,6 +13,7 @@ from freehold.context import Context
 from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.nodes.sentences import Span, sentences
 from freehold.state import Passage
+from freehold.token_estimate import estimate_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from freehold.nodes.sentence_selection import Sentence
 
-__all__ = ["CompressContext", "Embedder", "estimate_tokens"]
+__all__ = ["CompressContext", "Embedder"]
 
 
 class Embedder(Protocol):
@@ -29,17 +30,6 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Coroutine[Any, Any, NDArray[np.float32]]:
         """One row for each text."""
         ...
-
-
-def estimate_tokens(text: str) -> int:
-    """Tokens of a text where no tokenizer is at hand: a quarter of its ASCII characters, and each other one whole.
-
-    Example:
-        >>> estimate_tokens("The boiler stands in the cellar.")
-        8
-    """
-    wide = sum(not character.isascii() for character in text)
-    return wide + -(-(len(text) - wide) // 4)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    BaseMessageChunk,
+    HumanMessage,
+    SystemMessage,
+    convert_to_messages,
+    message_chunk_to_message,
+)
 from langgraph.runtime import Runtime
 
 from freehold.context import Context
-from freehold.errors import UserError
+from freehold.coordination.flights import Leading
+from freehold.errors import InferenceError, UserError
 from freehold.nodes.citations import cited
+from freehold.nodes.finish import is_complete
+from freehold.nodes.flight import flight_of
 from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.state import Memory, Passage
 
@@ -45,8 +56,8 @@ class Generate(Node):
 
     Reads `question` (or `messages`), `messages`, `route`, `passages`, `memories`, `attempts`, `verdicts`; writes
     `answer`, `citations` (the passages that the answer cites as `[n]`), `messages`, `attempts`, `decisions`. Tokens
-    stream where the graph streams messages. The decision is `generated`, `truncated` (the limit of tokens was
-    reached), or `fell_back` (the model failed and the fallback answered).
+    stream where the graph streams messages. The decision is `generated`, `truncated` (the limit of tokens was reached,
+    or a filter ended the answer), or `fell_back` (the model failed and the fallback answered).
 
     Raises:
         ContextLengthError: The question alone does not fit the model's context.
@@ -73,19 +84,26 @@ class Generate(Node):
             "generated",
             f"{used} passages, {len(memories)} memories, {len(prompt) - 2} earlier messages.",
         )
+        # A second attempt is not shared as it is written: those who wait have the first one's words already.
+        seat = flight_of(state) if not state.get("attempts") else None
+        if seat is not None and _is_own(state, route):
+            seat.decline("The answer is for its own user.")
+            seat = None
         try:
-            message = await self.model.ainvoke(prompt, **options)
+            message = await _answered(self.model, prompt, options, seat)
         except UserError:
             raise
         except Exception as error:
             if self.fallback is None:
                 raise
             report_failure(self.node, error)
+            if seat is not None:
+                seat.decline("The model failed.")
             message = await self.fallback.ainvoke(prompt, **options)
             decision, reason = "fell_back", f"The model failed ({type(error).__name__}); the fallback answered."
         answer = str(message.text).strip()
-        if message.response_metadata.get("finish_reason") == "length":
-            decision, reason = "truncated", f"The limit of tokens ended the answer. {reason}"
+        if not is_complete(message):
+            decision, reason = "truncated", f"The answer was cut short. {reason}"
         attempts = state.get("attempts", 0)
         earlier = state["messages"][-1] if attempts and state.get("messages") else None
         replaced = earlier.id if isinstance(earlier, AIMessage) else message.id
@@ -118,6 +136,28 @@ class Generate(Node):
                 history = history[2:]
             else:
                 passages = passages[:-1]
+
+
+async def _answered(
+    model: BaseChatModel, prompt: list[BaseMessage], options: Mapping[str, Any], seat: Leading | None
+) -> BaseMessage:
+    """The model's answer; where others wait for it, they get its pieces as they come."""
+    if seat is None:
+        return await model.ainvoke(prompt, **options)
+    whole: BaseMessageChunk | None = None
+    async for chunk in model.astream(prompt, **options):
+        whole = chunk if whole is None else whole + chunk
+        if piece := str(chunk.text):
+            seat.emit(piece)
+    if whole is None:
+        raise InferenceError("The model ended without an answer.")
+    return message_chunk_to_message(whole)
+
+
+def _is_own(state: Mapping[str, Any], route: str) -> bool:
+    """Whether the answer is for this user alone: it draws on memories, or might have, had the user others."""
+    shared = not state["cache"]["situation"]["user_id"]
+    return bool(state.get("memories")) or (shared and route != "documents")
 
 
 def _history(state: Mapping[str, Any], limit: int) -> list[BaseMessage]:

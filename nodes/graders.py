@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
 from freehold.memory.indexed_text import indexed_text
-from freehold.nodes.model_reply import ASIDE, said
+from freehold.model_reply import Answer, yes_or_no
 from freehold.nodes.sentences import sentences
 from freehold.nodes.words import coverage, stems
 from freehold.state import Passage
@@ -28,14 +27,13 @@ _INSTRUCTION = (
     "You check what a search found. Does the passage hold something that helps to answer the question? It need not "
     'hold the whole answer. Reply with {"relevant": "yes"} or {"relevant": "no"} and nothing else.'
 )
-_VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _DOUBT = 0.5
 
 
 class Relevance(BaseModel):
     """Whether the passage helps to answer the question."""
 
-    relevant: Literal["yes", "no"]
+    relevant: Answer
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,8 @@ class ModelGrader:
             SystemMessage(self.instruction),
             HumanMessage(f"Question: {question}\n\nPassage: {indexed_text(passage)}"),
         ]
-        try:
-            structured = self.model.with_structured_output(Relevance, include_raw=True)
-        except NotImplementedError:  # a model without tools or grammars
-            reply = str((await self.model.ainvoke(prompt, ASIDE)).text)
-        else:
-            answer: Any = await structured.ainvoke(prompt, ASIDE)
-            parsed = answer["parsed"]
-            reply = parsed.relevant if isinstance(parsed, Relevance) else str(answer["raw"].text)
-        verdict = _VERDICT.search(said(reply))
-        return _DOUBT if verdict is None else float(verdict[0].lower() == "yes")
+        verdict = await yes_or_no(self.model, prompt, Relevance)
+        return _DOUBT if verdict is None else float(verdict)
 
 
 class Embedder(Protocol):

@@ -11,11 +11,14 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.runtime import Runtime, get_runtime
+from langgraph.runtime import Runtime
 
 from freehold import metrics
 from freehold.context import Context
+from freehold.errors import UserError
+from freehold.nodes.flight import flight_of
 from freehold.portal import run_sync
+from freehold.runtime import running
 from freehold.state import Decision
 
 __all__ = ["Node", "newest_user_message", "newest_user_text", "node_name", "report_failure"]
@@ -29,7 +32,8 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
     In a graph, `invoke` runs the body on a background loop and `ainvoke` awaits it; both give the same update. On its
     own, a node is called with a state, and a `Runtime` where the run context matters. Every node appends one
     `Decision` to `decisions`; this base adds its name and its milliseconds, and times it in
-    `freehold_node_duration_seconds`.
+    `freehold_node_duration_seconds`. Where others wait for this run's answer, it holds their flight while the body
+    runs, and lets one of them take over where the body fails or is cancelled.
 
     Example:
         >>> from freehold.nodes import SelectRoute  # doctest: +SKIP
@@ -51,7 +55,7 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
     async def _timed(self, state: Mapping[str, Any], runtime: Runtime[Context] | None) -> dict[str, Any]:
         started = time.perf_counter()
         try:
-            update = await self.acall(state, _with_context(runtime))
+            update = await self._held(state, _with_context(runtime))
         except Exception:
             metrics.node_errors().labels(node=self.node).inc()
             raise
@@ -64,13 +68,25 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
         ]
         return {**update, "decisions": decisions} if decisions else update
 
+    async def _held(self, state: Mapping[str, Any], runtime: Runtime[Context]) -> dict[str, Any]:
+        """The body, while which nobody takes the run's flight."""
+        seat = flight_of(state)
+        if seat is None:
+            return await self.acall(state, runtime)
+        with seat.hold():
+            try:
+                return await self.acall(state, runtime)
+            except UserError:
+                seat.decline("The run failed, and every other would for the same reason.")
+                raise
+
     def __call__(self, state: Mapping[str, Any], runtime: Runtime[Context] | None = None) -> dict[str, Any]:
         """Run the body from synchronous code."""
         return run_sync(self._timed(state, runtime))
 
     def invoke(self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
         """Run the body from a synchronous graph."""
-        return self(input, _runtime())
+        return self(input, running())
 
     async def ainvoke(  # noqa: D102 - the same as `invoke`, awaited
         self,
@@ -78,14 +94,7 @@ class Node(Runnable[Mapping[str, Any], dict[str, Any]]):
         config: RunnableConfig | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        return await self._timed(input, _runtime())
-
-
-def _runtime() -> Runtime[Context] | None:
-    try:
-        return get_runtime(Context)
-    except (RuntimeError, KeyError):  # outside of a graph there is none
-        return None
+        return await self._timed(input, running())
 
 
 def _with_context(runtime: Runtime[Context] | None) -> Runtime[Context]:

@@ -11,9 +11,9 @@ from langgraph.runtime import Runtime
 
 from freehold.context import Context
 from freehold.errors import SettingsError
-from freehold.nodes.compress_context import estimate_tokens
 from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.state import Memory
+from freehold.token_estimate import estimate_tokens
 
 __all__ = ["MemorySearch", "RecallMemory"]
 

@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, co
 from langgraph.runtime import Runtime
 
 from freehold.context import Context
-from freehold.nodes.model_reply import ASIDE, said
+from freehold.model_reply import ASIDE, said
 from freehold.nodes.node import Node, newest_user_text, report_failure
 from freehold.nodes.words import content_words, stems
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import settings
 
 from freehold import Context, Workspace
-from freehold.inference import LlamaEmbeddings
+from freehold.inference import ChatLlama, Engine, LlamaEmbeddings
 from freehold.memory import EdgeQdrantClient
-from freehold.models import EMBEDDING_MODEL, model_path
+from freehold.models import DEMO_MODEL, EMBEDDING_MODEL, model_path
 
 # A busy machine is no bug: an example may take as long as it takes, and a run of CI tries the same examples each time.
 settings.register_profile("freehold", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -56,6 +56,14 @@ def embedder() -> Iterator[LlamaEmbeddings]:
     opened = LlamaEmbeddings(model_path(EMBEDDING_MODEL))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def demonstration() -> Iterator[ChatLlama]:
+    """The shipped demonstration model, which a grammar can hold to a form."""
+    engine = Engine(model_path(DEMO_MODEL))
+    yield ChatLlama(engine=engine, max_tokens=32)
+    engine.close()
 
 
 @pytest.fixture

@@ -21,7 +21,13 @@ PAGES = sorted(
     {ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("core/*/README.md")}
 )
 SNIPPETS = [
-    pytest.param(page, number, code, id=f"{page.relative_to(ROOT)}-{number}")
+    pytest.param(
+        page,
+        number,
+        code,
+        id=f"{page.relative_to(ROOT)}-{number}",
+        marks=[pytest.mark.slow] if '"docs"' in code else [],  # it reads all documentation
+    )
     for page in PAGES
     if page.name != "serving.md"  # its snippets talk to a server: tests/graphs/test_serve.py runs them
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), 1)

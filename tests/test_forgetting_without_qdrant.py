@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from freehold import Workspace
-from freehold.coordination import CachedAnswer, Situation
+from freehold.cache import CachedAnswer, Situation
 from freehold.errors import StorageError
 from freehold.portal import run_sync
 from tests.test_forgetting import ADA, BOB, CACHED, FACT, WORDS

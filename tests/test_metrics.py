@@ -35,7 +35,7 @@ def test_a_turn_shows_in_every_metric(ask: Callable[..., dict[str, Any]]) -> Non
         "retrievals": ("freehold_retrieval_duration_seconds_count", {}),
         "generations": ("freehold_node_duration_seconds_count", {"node": "generate"}),
         "misses": ("freehold_cache_lookups_total", {"tier": "none", "outcome": "miss"}),
-        "hits": ("freehold_cache_lookups_total", {"tier": "exact", "outcome": "hit"}),
+        "hits": ("freehold_cache_lookups_total", {"tier": "memory", "outcome": "hit"}),
     }
     before = {key: value(name, **labels) for key, (name, labels) in names.items()}
     tokens = value("freehold_tokens_generated_total", model="freehold-demo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -9,6 +10,7 @@ import traceback
 import typer
 
 from freehold.cli.ask import ask
+from freehold.cli.cache import cache
 from freehold.cli.chat import chat
 from freehold.cli.demo import demo
 from freehold.cli.doctor import doctor
@@ -32,12 +34,16 @@ app = typer.Typer(
 )
 for command in (ingest, search, ask, chat, serve, doctor, demo):
     app.command()(command)
+app.add_typer(cache)
 app.add_typer(memory)
 app.add_typer(models)
 
 
 def main() -> None:
     """Run a command; whatever goes wrong is one plain message. `FREEHOLD_TRACEBACK=1` shows the traceback as well."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # arguments and file names that are no UTF-8 are shown as they can be
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:

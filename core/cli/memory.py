@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from freehold.cli.asking import ask_before, counted
 from freehold.cli.options import Home, Json
 from freehold.cli.render import terminal
 from freehold.errors import UserError
@@ -105,18 +106,18 @@ def forget(
         known = run_sync(workspace.memory.list(context, everything=True)) if ids or not yes else []
         if ids:
             erased = _forget_some(workspace, context, known, ids, yes=yes)
-            told = f"{_count(len(erased), 'memory', 'memories')} of {_name(context)} erased."
+            told = f"{counted(len(erased), 'memory', 'memories')} of {_name(context)} erased."
             result: dict[str, Any] = {"memories": len(erased), "ids": erased}
         else:
             if not yes:
-                threads = _count(len(workspace.checkpointer.threads_of(f"{tenant}/{user}")), "thread")
-                memories = _count(len(known), "memory", "memories")
-                _ask(f"Erase {_name(context)} for good: {memories}, {threads}, and every cached answer?", yes=yes)
+                threads = counted(len(workspace.checkpointer.threads_of(f"{tenant}/{user}")), "thread")
+                memories = counted(len(known), "memory", "memories")
+                ask_before(f"Erase {_name(context)} for good: {memories}, {threads}, and every cached answer?", yes=yes)
             found = workspace.forget(context)
             result = asdict(found)
             told = (
-                f"{_name(context)} is forgotten: {_count(found.memories, 'memory', 'memories')}, "
-                f"{_count(found.threads, 'thread')} and {_count(found.answers, 'cached answer')} erased."
+                f"{_name(context)} is forgotten: {counted(found.memories, 'memory', 'memories')}, "
+                f"{counted(found.threads, 'thread')} and {counted(found.answers, 'cached answer')} erased."
             )
     if as_json:
         typer.echo(json.dumps({"user": user, "tenant": tenant, **result}, ensure_ascii=False))
@@ -152,7 +153,7 @@ def export(
     if as_json:
         typer.echo(json.dumps({"file": str(path), "memories": len(entries)}, ensure_ascii=False))
     else:
-        told = f"{_count(len(entries), 'memory', 'memories')} of {_name(context)} written to {path}."
+        told = f"{counted(len(entries), 'memory', 'memories')} of {_name(context)} written to {path}."
         terminal(soft_wrap=True).print(told, markup=False)
 
 
@@ -186,7 +187,7 @@ def import_memories(
         typer.echo(json.dumps({**result, "dry_run": dry_run}, ensure_ascii=False))
         return
     told = (
-        f"{_count(result['imported'], 'memory', 'memories')} {'would be ' if dry_run else ''}imported for "
+        f"{counted(result['imported'], 'memory', 'memories')} {'would be ' if dry_run else ''}imported for "
         f"{_name(context)}; {result['known']} known already, {result['expired']} expired."
     )
     terminal(soft_wrap=True).print(told, markup=False)
@@ -208,7 +209,7 @@ def _forget_some(workspace: Any, context: Context, known: Iterable[Memory], ids:
             )
     wanted = list(dict.fromkeys(found[0] for found in fitting.values()))
     shown = "".join(f"\n  {texts[given]['text']}" for given in wanted)
-    _ask(f"Erase {_count(len(wanted), 'memory', 'memories')} of {_name(context)}?{shown}\n", yes=yes)
+    ask_before(f"Erase {counted(len(wanted), 'memory', 'memories')} of {_name(context)}?{shown}\n", yes=yes)
     for given in wanted:
         one = texts[given]
         seen_by = replace(context, session_id=one.get("session_id"), agent_id=one.get("agent_id"))
@@ -233,26 +234,8 @@ def _path(file: str) -> Path | None:
     return None if file == "-" else given_path(file)
 
 
-def _ask(question: str, *, yes: bool) -> None:
-    """Ask before something is erased.
-
-    Raises:
-        UserError: Nobody is there to answer.
-        Abort: The answer is no.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UserError("Nothing was erased: nobody is there to be asked. Give --yes.")
-    typer.confirm(question, abort=True, err=True)
-
-
 def _name(context: Context) -> str:
     return context.user_id if context.tenant == "default" else f"{context.user_id} of {context.tenant}"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _show(found: list[Memory], context: Context, as_json: bool, *, scores: bool = False) -> None:

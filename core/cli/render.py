@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["answer_object", "answer_text", "complain", "decisions_table", "model_line", "shown_path", "terminal"]
 
 
+_SERVED = {
+    "memory": "Answered from the cache.",
+    "exact": "Answered from the cache.",
+    "semantic": "Answered from the cache: the same was asked in other words.",
+    "flight": "Answered together with the same question that was being answered.",
+}
+
+
 def terminal(*, stderr: bool = False, soft_wrap: bool = False, highlight: bool = True) -> Console:
     """A console that leaves `:name:` in file names, thread ids and answers as it is, instead of making an emoji of it.
 
@@ -39,7 +47,7 @@ def model_line(workspace: Workspace, state: Mapping[str, Any] | None = None) -> 
         return "Refused before any answer was kept."
     cache = (state or {}).get("cache") or {}
     if cache.get("outcome") == "hit":
-        return f"Answered from the {cache['tier']} cache."
+        return _SERVED[cache["tier"]]
     name = workspace.engine.model_name
     if workspace.is_demonstration:
         return f"Answered by {name}, the demonstration model: it only quotes. FREEHOLD_MODEL=x.gguf puts a real one in."
@@ -97,7 +105,8 @@ def answer_object(
         spent = timings.get(decision["node"], 0.0) + decision.get("milliseconds", 0.0)
         timings[decision["node"]] = round(spent, 3)
     cache = dict(state.get("cache") or {"outcome": "skipped", "tier": None, "score": None, "threshold": None})
-    cache.pop("situation", None)
+    for internal in ("situation", "ticket"):
+        cache.pop(internal, None)
     return {
         "answer": state.get("answer", ""),
         "citations": [

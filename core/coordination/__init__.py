@@ -1,26 +1,36 @@
-"""What runs share: answers that were given before, in SQLite or in Redis."""
+"""What runs and processes share: answers, counters and flights, in memory, in SQLite or in Redis."""
 
 from __future__ import annotations
 
-from freehold.coordination.answer import CachedAnswer
-from freehold.coordination.breaker import Breaker
+from freehold.coordination.encrypted_store import EncryptedStore
+from freehold.coordination.flights import Flights
+from freehold.coordination.ledger import Ledger
+from freehold.coordination.memory_ledger import MemoryLedger
+from freehold.coordination.memory_store import MemoryStore
+from freehold.coordination.redis_board import RedisBoard
+from freehold.coordination.redis_connection import RedisConnection
+from freehold.coordination.redis_ledger import RedisLedger
 from freehold.coordination.redis_store import RedisStore
-from freehold.coordination.response_cache import CacheStats, Lookup, QuestionIndex, ResponseCache
-from freehold.coordination.situation import Situation, digest, normalise
+from freehold.coordination.sqlite_board import SQLiteBoard
+from freehold.coordination.sqlite_file import SQLiteFile
+from freehold.coordination.sqlite_ledger import SQLiteLedger
 from freehold.coordination.sqlite_store import SQLiteStore
-from freehold.coordination.store import AnswerStore
+from freehold.coordination.store import AnswerStore, StoredValue
 
 __all__ = [
     "AnswerStore",
-    "Breaker",
-    "CacheStats",
-    "CachedAnswer",
-    "Lookup",
-    "QuestionIndex",
+    "EncryptedStore",
+    "Flights",
+    "Ledger",
+    "MemoryLedger",
+    "MemoryStore",
+    "RedisBoard",
+    "RedisConnection",
+    "RedisLedger",
     "RedisStore",
-    "ResponseCache",
+    "SQLiteBoard",
+    "SQLiteFile",
+    "SQLiteLedger",
     "SQLiteStore",
-    "Situation",
-    "digest",
-    "normalise",
+    "StoredValue",
 ]

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from os import PathLike
-from pathlib import Path
-from typing import TypeVar
 
-from freehold.errors import SettingsError, StorageError
+from freehold.coordination.shared import Sharer
+from freehold.coordination.sqlite_file import SQLiteFile
+from freehold.coordination.store import Keys, Page, StoredValue, Values
+from freehold.coordination.text import decode, digest, encode
+from freehold.errors import SettingsError
 
 __all__ = ["SQLiteStore"]
 
-T = TypeVar("T")
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY,
-    value BLOB NOT NULL,
-    expires_at REAL NOT NULL,
-    used_at INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS answers_expires_at ON answers (expires_at);
-CREATE INDEX IF NOT EXISTS answers_used_at ON answers (used_at);
-"""
-_BEGINS = "substr(key, 1, length(:prefix)) = :prefix"
-_BUSY_SECONDS = 2.0
+_BEGINS = "key BETWEEN :first AND :last"
+_ALIVE = f"FROM answers WHERE expires_at > :now AND {_BEGINS}"
 _FLUSH_USES = 256
-_VERSION = 1  # of the keys: what an earlier version wrote is found by none of them
 
 
-class SQLiteStore:
+class SQLiteStore(Sharer[SQLiteFile]):
     """Answers in one SQLite file, bounded in number; the least recently used go first. See `AnswerStore`.
 
-    One thread owns the connection, and callers await it. What `set` has returned for survives kill -9 of the process
-    (write-ahead log, `synchronous=NORMAL`); a power cut may lose the newest entries and never damages the file. Uses
-    since the last write are kept in memory, so that a hit writes nothing; a kill forgets them and only the order of
-    eviction notices.
+    Uses since the last write are kept in memory, so that a hit writes nothing; a kill forgets them, and only the order
+    of eviction and the count of uses notice. Sources lie in the file as digests.
 
     Args:
-        path: The file; its folder is made where it is missing. Nothing is opened before the first call.
+        file: The file, shared with others, or the path of one.
         max_entries: Most entries that are kept.
-        clock: Seconds since the epoch; for tests.
 
     Raises:
         SettingsError: `max_entries` is below 1.
@@ -53,39 +36,61 @@ class SQLiteStore:
         >>> from freehold.portal import run_sync
         >>> store = SQLiteStore(tmp_path / "answers.sqlite3")
         >>> run_sync(store.set("key", b"value", ttl_seconds=60))
-        >>> run_sync(store.get("key"))
+        >>> run_sync(store.get("key")).value
         b'value'
         >>> run_sync(store.close())
     """
 
-    def __init__(
-        self, path: str | PathLike[str], *, max_entries: int = 10_000, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, file: SQLiteFile | str | PathLike[str], *, max_entries: int = 10_000) -> None:
         if max_entries < 1:
-            raise SettingsError(f"max_entries={max_entries} cannot be used: a cache holds at least 1 entry.")
-        self.path = Path(path)
+            raise SettingsError(f"max_entries={max_entries} cannot be used: a store holds at least 1 entry.")
+        super().__init__(SQLiteFile.of(file))
         self.max_entries = max_entries
-        self._clock = clock
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="freehold-answers")
-        # All below belongs to the executor's thread.
-        self._connection: sqlite3.Connection | None = None
-        self._rows = 0
-        self._uses: dict[str, int] = {}
+        self._clock = self._shared.clock
+        self._ticks = self._shared.ticks
+        # All below belongs to the file's thread.
+        self._rows: int | None = None
+        self._uses: dict[bytes, tuple[int, float]] = {}  # how many since the last write, and the newest
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: str) -> StoredValue | None:
         """The value under this key, or None where there is none or its time is over."""
-        return await self._run(lambda connection: self._get(connection, key))
+        name = encode(key)
+        return await self._shared.run(lambda connection: self._get(connection, name))
 
-    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+    async def get_many(self, keys: Sequence[str]) -> Values:
+        """The values under these keys, in their order; this counts no use."""
+        names = [encode(key) for key in keys]
+        return await self._shared.run(lambda connection: [self._read(connection, name) for name in names])
+
+    async def set(self, key: str, value: bytes, ttl_seconds: float, *, sources: Sequence[str] = ()) -> None:
         """Put the value under this key; a `ttl_seconds` of 0 or less removes the key."""
         if ttl_seconds <= 0:
             await self.delete(key)
-        else:
-            await self._run(lambda connection: self._set(connection, key, value, ttl_seconds))
+            return
+        name, digests = encode(key), {digest(source) for source in sources}
+        await self._shared.run(lambda connection: self._set(connection, name, value, ttl_seconds, digests))
 
-    async def delete(self, key: str) -> None:
-        """Remove this key, where it is there."""
-        await self._run(lambda connection: self._delete(connection, key))
+    async def extend(self, key: str, ttl_seconds: float) -> None:
+        """Let the key live so long from now, where it is there; 0 or less removes it."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            change = "UPDATE answers SET expires_at = ? WHERE key = ? AND expires_at > ?"
+            connection.execute(change, (now + ttl_seconds, encode(key), now))
+
+        await self._shared.run(work)
+
+    async def delete(self, *keys: str) -> None:
+        """Remove these keys, where they are there."""
+        names = [encode(key) for key in keys]
+
+        def work(connection: sqlite3.Connection) -> None:
+            for name in names:
+                self._uses.pop(name, None)
+            connection.executemany("DELETE FROM answers WHERE key = ?", [(name,) for name in names])
+            self._rows = None
+
+        await self._shared.run(work)
 
     async def clear(self, prefix: str = "") -> int:
         """Remove every entry whose key begins so, down to the bytes in the file; say how many could still be read.
@@ -93,137 +98,105 @@ class SQLiteStore:
         Raises:
             StorageError: The file failed, or another program reads it; the entries are gone, their bytes may not be.
         """
-        return await self._run(lambda connection: self._clear(connection, prefix))
+        begin = encode(prefix)
 
-    async def count(self) -> int:
-        """How many entries can still be read."""
-        return await self._run(self._count)
+        def work(connection: sqlite3.Connection) -> int:
+            readable = self._count(connection, prefix)
+            self._uses = {name: use for name, use in self._uses.items() if not name.startswith(begin)}
+            connection.execute(f"DELETE FROM answers WHERE {_BEGINS}", _range(prefix))  # noqa: S608
+            self._rows = None
+            # Also where nothing was there: what expired or was evicted left its bytes, and so may a killed call.
+            self._shared.erase(connection)
+            return readable
 
-    async def close(self) -> None:
-        """Write the uses down, close the file and end the thread; closing twice is closing once."""
-        try:
-            closing = asyncio.get_running_loop().run_in_executor(self._executor, self._close)
-        except RuntimeError:  # the executor takes nothing more: closed before
-            return
-        self._executor.shutdown(wait=False)
-        try:
-            await closing
-        except sqlite3.Error as error:
-            raise StorageError(f"Closing the answer cache {self.path} failed: {error}.") from error
+        return await self._shared.run(work)
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            running = asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
-        except RuntimeError as error:
-            raise StorageError(f"The answer cache {self.path} is closed; open a new one.") from error
-        return await running
+    async def count(self, prefix: str = "") -> int:
+        """How many entries whose key begins so can still be read."""
+        return await self._shared.run(lambda connection: self._count(connection, prefix))
 
-    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._connection is None:
-                self._connection = self._open()
-            with self._connection:
-                return work(self._connection)
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(
-                f"The answer cache {self.path} failed: {error}. Check the disk; "
-                "deleting the file loses cached answers only."
-            ) from error
+    async def list(self, prefix: str = "", *, limit: int = 100, offset: int = 0) -> Page:
+        """Keys that begin so with their values, the most recently used first; this counts no use."""
+        given = {**_range(prefix), "limit": limit, "offset": offset}
 
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
-        try:
-            _use_write_ahead_log(connection)
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA secure_delete=ON")
-            connection.executescript(_SCHEMA)
-            if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
-                connection.executescript(f"DELETE FROM answers; PRAGMA user_version={_VERSION}")  # noqa: S608
-            self._rows = self._all_rows(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        def work(connection: sqlite3.Connection) -> Page:
+            self._write_uses(connection)
+            order = "ORDER BY used_at DESC, rowid DESC LIMIT :limit OFFSET :offset"
+            columns = "key, value, uses, expires_at, used_at"
+            rows = connection.execute(f"SELECT {columns} {_ALIVE} {order}", {"now": self._clock(), **given})
+            return [(decode(key), StoredValue(*values)) for key, *values in rows]
 
-    @staticmethod
-    def _all_rows(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+        return await self._shared.run(work)
 
-    def _get(self, connection: sqlite3.Connection, key: str) -> bytes | None:
+    async def citing(self, source: str) -> Keys:
+        """Keys that were set with this source and can still be read."""
+        join = "SELECT key FROM answer_sources JOIN answers USING (key) WHERE source = ? AND expires_at > ?"
+        given = (digest(source), self._clock())
+        return await self._shared.run(lambda connection: [decode(key) for (key,) in connection.execute(join, given)])
+
+    def _read(self, connection: sqlite3.Connection, name: bytes) -> StoredValue | None:
         row = connection.execute(
-            "SELECT value FROM answers WHERE key = ? AND expires_at > ?", (key, self._clock())
+            "SELECT value, uses, expires_at, used_at FROM answers WHERE key = ? AND expires_at > ?",
+            (name, self._clock()),
         ).fetchone()
         if row is None:
             return None
-        self._uses[key] = time.time_ns()
-        if len(self._uses) >= _FLUSH_USES:
-            self._write_uses(connection)
-        return bytes(row[0])
+        value, uses, expires_at, used_at = row
+        more, newest = self._uses.get(name, (0, used_at))
+        return StoredValue(value, uses + more, expires_at, max(used_at, newest))
 
-    def _set(self, connection: sqlite3.Connection, key: str, value: bytes, ttl_seconds: float) -> None:
+    def _get(self, connection: sqlite3.Connection, name: bytes) -> StoredValue | None:
+        found = self._read(connection, name)
+        if found is not None:
+            self._uses[name] = (self._uses.get(name, (0, 0))[0] + 1, self._ticks())
+            if len(self._uses) >= _FLUSH_USES:
+                self._write_uses(connection)
+        return found
+
+    def _set(
+        self, connection: sqlite3.Connection, name: bytes, value: bytes, ttl_seconds: float, digests: Collection[bytes]
+    ) -> None:
         now = self._clock()
+        self._uses.pop(name, None)
         self._write_uses(connection)
-        self._rows -= connection.execute("DELETE FROM answers WHERE expires_at <= ? OR key = ?", (now, key)).rowcount
-        connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (key, value, now + ttl_seconds, time.time_ns()))
-        self._rows += 1
+        gone = connection.execute("DELETE FROM answers WHERE expires_at <= ? OR key = ?", (now, name)).rowcount
+        connection.execute(
+            "INSERT INTO answers (key, value, expires_at, used_at) VALUES (?, ?, ?, ?)",
+            (name, value, now + ttl_seconds, self._ticks()),
+        )
+        connection.executemany("INSERT INTO answer_sources VALUES (?, ?)", [(digest, name) for digest in digests])
+        self._rows = _rows(connection) if self._rows is None else self._rows - gone + 1
         if self._rows > self.max_entries:
             # Counted anew: the file may have another writer, and a transaction may have been rolled back.
-            excess = self._all_rows(connection) - self.max_entries
+            rows = _rows(connection)
+            excess = max(rows - self.max_entries, 0)
             connection.execute(
-                "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used_at, rowid LIMIT max(?, 0))",
+                "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used_at, rowid LIMIT ?)",
                 (excess,),
             )
-            self._rows = self._all_rows(connection)
+            self._rows = rows - excess
 
-    def _delete(self, connection: sqlite3.Connection, key: str) -> None:
-        self._uses.pop(key, None)
-        self._rows -= connection.execute("DELETE FROM answers WHERE key = ?", (key,)).rowcount
-
-    def _clear(self, connection: sqlite3.Connection, prefix: str) -> int:
-        readable = self._count(connection, prefix)
-        self._uses = {key: used for key, used in self._uses.items() if not key.startswith(prefix)}
-        connection.execute(f"DELETE FROM answers WHERE {_BEGINS}", {"prefix": prefix})  # noqa: S608
-        connection.commit()
-        self._rows = self._all_rows(connection)
-        # Also where nothing was there: what expired or was evicted left its bytes, and so may a call that was killed.
-        connection.execute("VACUUM")
-        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise StorageError(f"The answer cache {self.path} is read by another program; end it, and try again.")
-        return readable
-
-    def _count(self, connection: sqlite3.Connection, prefix: str = "") -> int:
-        alive = f"SELECT count(*) FROM answers WHERE expires_at > :now AND {_BEGINS}"  # noqa: S608
-        return int(connection.execute(alive, {"now": self._clock(), "prefix": prefix}).fetchone()[0])
+    def _count(self, connection: sqlite3.Connection, prefix: str) -> int:
+        given = {"now": self._clock(), **_range(prefix)}
+        return int(connection.execute(f"SELECT count(*) {_ALIVE}", given).fetchone()[0])
 
     def _write_uses(self, connection: sqlite3.Connection) -> None:
         if self._uses:
             connection.executemany(
-                "UPDATE answers SET used_at = ? WHERE key = ?", [(used, key) for key, used in self._uses.items()]
+                "UPDATE answers SET uses = uses + ?, used_at = max(used_at, ?) WHERE key = ?",
+                [(more, newest, name) for name, (more, newest) in self._uses.items()],
             )
             self._uses.clear()
 
-    def _close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                with connection:
-                    self._write_uses(connection)
-            finally:
-                connection.close()
+    async def _last_work(self) -> None:
+        if self._uses:
+            await self._resource.run(self._write_uses)
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch the file over; where two open a new file at once, SQLite refuses one of them without waiting."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the low byte, without the extended code
-            if not busy or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+def _range(prefix: str) -> dict[str, bytes]:
+    """What bounds the keys that begin so; no byte of a key is as high as 255."""
+    return {"first": encode(prefix), "last": encode(prefix) + b"\xff"}
+
+
+def _rows(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.errors import InferenceError, ModelFileError
+from freehold.inference.amx import repacking_works
 from freehold.inference.chat_template import ChatTemplate, template_source
 from freehold.inference.gguf import ModelHeader, read_header
 from freehold.inference.tool_forms import MARKERS
@@ -98,6 +99,7 @@ class LlamaModel:
         self._lock = threading.Lock()
         parameters: Any = llama_cpp.llama_model_default_params()
         parameters.vocab_only = vocabulary_only
+        parameters.use_extra_bufts = not vocabulary_only and repacking_works()
         self._handle: Any = llama_cpp.llama_model_load_from_file(str(self.header.path).encode(), parameters)
         if not self._handle:
             reason = "; ".join(log.errors) or "no reason given"

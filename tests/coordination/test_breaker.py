@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from freehold.coordination import Breaker
+from freehold.coordination.breaker import Breaker
 
 
 class Clock:

@@ -20,6 +20,7 @@ from freehold import AssistantState, Context, Workspace
 from freehold.errors import ContextLengthError
 from freehold.graphs import create_assistant
 from freehold.nodes import CheckInput, Generate, Retrieve, SelectRoute
+from freehold.portal import run_sync
 from tests.conftest import PARAPHRASE, QUESTION
 
 Ask = Callable[..., dict[str, Any]]
@@ -52,10 +53,10 @@ def test_an_answer_comes_with_citations_and_decisions(ask: Ask) -> None:
 
 
 def test_the_same_question_is_answered_from_the_cache(ask: Ask) -> None:
-    """To the letter from the exact tier, in other words from the semantic tier; another user gets neither."""
+    """To the letter from memory, in other words from the semantic tier; another user gets neither."""
     first = ask(QUESTION, thread="t1")
     exact, semantic = ask(QUESTION.upper(), thread="t2"), ask(PARAPHRASE, thread="t3")
-    assert (exact["cache"]["tier"], semantic["cache"]["tier"]) == ("exact", "semantic")
+    assert (exact["cache"]["tier"], semantic["cache"]["tier"]) == ("memory", "semantic")
     assert first["answer"] == exact["answer"] == semantic["answer"]
     assert semantic["citations"] == first["citations"]
     assert "generate" not in decided(semantic)
@@ -63,14 +64,22 @@ def test_the_same_question_is_answered_from_the_cache(ask: Ask) -> None:
     assert ask(QUESTION, user="bob", thread="t4")["cache"]["outcome"] == "miss"
 
 
-def test_changed_documents_are_asked_anew(ask: Ask, workspace: Workspace, tmp_path: Path) -> None:
-    """A cached answer does not outlive the documents that it was made from."""
+def test_changed_documents_are_asked_anew(tmp_path: Path, documents: Path) -> None:
+    """A cached answer dies with the document that it cites, at once and on the disk, and with no other one."""
     from freehold.graphs import create_ingest
 
-    ask(QUESTION, thread="t1")
-    (tmp_path / "more.md").write_text("# Cellar\n\nThe wine rack stands beside the freezer.\n")
-    create_ingest(workspace.documents).invoke({"paths": [str(tmp_path / "more.md")]})
-    assert ask(QUESTION, thread="t2")["cache"]["outcome"] == "miss"
+    with Workspace(tmp_path / "own") as workspace:
+        assistant, ingest = create_assistant(workspace, checkpointer=False), create_ingest(workspace.documents)
+        ingest.invoke({"paths": [str(documents)]})
+        first = assistant.invoke({"messages": [("user", QUESTION)]})
+        (cited,) = {citation["source"] for citation in first["citations"]}
+        (documents / "more.md").write_text("# Cellar\n\nThe wine rack stands beside the freezer.\n")
+        ingest.invoke({"paths": [str(documents)]})
+        assert assistant.invoke({"messages": [("user", QUESTION)]})["cache"]["outcome"] == "hit"
+        Path(cited).write_text(Path(cited).read_text() + "\n## Colour\n\nThe boiler is red.\n")
+        ingest.invoke({"paths": [str(documents)]})
+        assert run_sync(workspace.cache.count()) == 0
+        assert assistant.invoke({"messages": [("user", QUESTION)]})["cache"]["outcome"] == "miss"
 
 
 def test_a_fact_comes_back_to_its_user_only(ask: Ask) -> None:
@@ -119,11 +128,15 @@ def test_a_second_turn_speaks_of_itself(ask: Ask) -> None:
     assert len(state["messages"]) == 4
 
 
-def test_a_turn_that_hangs_on_the_turn_before_is_not_cached_across_threads(ask: Ask) -> None:
-    """The same words after other turns are another question."""
+def test_a_turn_that_hangs_on_the_turn_before_is_never_cached(ask: Ask) -> None:
+    """A question that stands alone is one question in every thread; one that leans on earlier turns is another each."""
     ask("Hello!", thread="t1")
     ask(QUESTION, thread="t1")
-    assert ask(QUESTION, thread="t2")["cache"]["outcome"] == "miss"
+    assert ask(QUESTION, thread="t2")["cache"]["outcome"] == "hit"
+    for thread in ("t1", "t2"):
+        state = ask("And where is its burner?", thread=thread)
+        assert decided(state)["lookup_cache"] == "skipped"
+        assert decided(state).get("store_cache", "skipped") == "skipped"
 
 
 @pytest.mark.parametrize("message", ["", "   ", "\u200b"])

@@ -282,3 +282,16 @@ def _flat(vector: Any) -> list[float]:
         pairs = sorted(zip(vector.indices, vector.values, strict=True))
         return [number for pair in pairs for number in pair]
     return [number for one in vector for number in (one if isinstance(one, list) else [one])]
+
+
+INDEXES = {
+    "colour": "keyword",
+    "size": "integer",
+    "price": "float",
+    "flag": "bool",
+    "when": "datetime",
+    "place": "geo",
+    "who": "uuid",
+    "items[].k": "keyword",
+    "deep.x.y": "integer",
+}

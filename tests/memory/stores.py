@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import product
+from math import isqrt
 from typing import Any
 
 from langgraph.store.base import IndexConfig, Item, ListNamespacesOp, Op, PutOp, SearchItem
@@ -24,9 +27,29 @@ def compass(texts: Sequence[str]) -> list[list[float]]:
 
 
 def scattered(texts: Sequence[str]) -> list[list[float]]:
-    """A vector for any text; no two texts are equally near to a third."""
-    digests = [hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in texts]
-    return [[byte - 127.5 for byte in digest[:8]] for digest in digests]
+    """A vector for any text; hardly two texts are equally near to a third.
+
+    Whole numbers of length 64: 32 bits hold every product and cosine exactly, so that equal texts are equally near
+    in whatever order a processor adds.
+    """
+    return [[float(number) for number in _whole_numbers(text)] for text in texts]
+
+
+@cache
+def _whole_numbers(text: str) -> list[int]:
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
+    first = [byte % 61 - 30 for byte in digest[:4]]
+    left = 64 * 64 - sum(number * number for number in first)
+    squares = product(range(isqrt(left), -1, -1), repeat=3)
+    # Lagrange: every whole number is the sum of four squares.
+    rest = next((*three, isqrt(last)) for three in squares if _is_square(last := left - sum(n * n for n in three)))
+    turn = digest[4] % 4
+    signs = [1 if byte % 2 else -1 for byte in digest[5:9]]
+    return [*first, *(sign * number for sign, number in zip(signs, rest[turn:] + rest[:turn], strict=True))]
+
+
+def _is_square(number: int) -> bool:
+    return number >= 0 and isqrt(number) ** 2 == number
 
 
 def indexed(*fields: str) -> IndexConfig:

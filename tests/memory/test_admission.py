@@ -242,6 +242,8 @@ async def test_a_full_disk_does_not_hide_the_memories(  # noqa: PLR0917 - fixtur
     await memory.add("The parcel has a number", ADA)
     memory.close()
     later()
+    clock, booted = time.monotonic, time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: clock() - booted)  # on a machine that has just been started
     usage, free = shutil.disk_usage, full
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=min(free, usage(path).free)))
     memory = LongTermMemory(client, embedder, KeepWhole(), tmp_path / "memory")

@@ -79,6 +79,19 @@ def test_fuses_dense_and_sparse(client: EdgeQdrantClient) -> None:
     assert [[hit.id for hit in one.points] for one in batch] == [[3], [2]]
 
 
+@pytest.mark.parametrize("selector", [[1], models.Filter(), models.Filter(must=[models.HasIdCondition(has_id=[1])])])
+def test_a_deleted_sparse_vector_leaves_no_score(client: EdgeQdrantClient, selector: Any) -> None:
+    """The engine alone adds what is left of it to the score of the next one."""
+    client.create_collection("sparse", {}, sparse_vectors_config={"s": models.SparseVectorParams()})
+    before, after = (models.SparseVector(indices=i, values=v) for i, v in (([0, 1], [7.0, 3.0]), ([0], [1.0])))
+    client.upsert("sparse", [models.PointStruct(id=n, vector={"s": before}) for n in (1, 2)])
+    client.delete_vectors("sparse", ["s"], selector)
+    assert "s" not in (client.retrieve("sparse", [1], with_vectors=True)[0].vector or {})
+    client.update_vectors("sparse", [models.PointVectors(id=n, vector={"s": after}) for n in (1, 2)])
+    found = client.query_points("sparse", models.SparseVector(indices=[0, 1], values=[1.0, 1.0]), using="s").points
+    assert {one.id: one.score for one in found} == {1: 1.0, 2: 1.0}
+
+
 def test_threshold_offset_payload_and_vectors(client: EdgeQdrantClient) -> None:
     """The options of a query mean what they mean on a server."""
     client.upsert(NAME, [point(1, [1.0, 0.0, 0.0], a=1, b=2), point(2, [0.0, 1.0, 0.0], a=3)])

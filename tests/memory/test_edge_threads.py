@@ -6,6 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from qdrant_client import models
 
 from freehold.memory import EdgeQdrantClient
@@ -60,6 +61,7 @@ def work(client: EdgeQdrantClient, thread: int) -> dict[tuple[str, int], int]:
     return held
 
 
+@pytest.mark.slow
 def test_sixteen_threads(tmp_path: Path) -> None:
     """Threads that write, search, make and drop collections while the store flushes and optimises lose nothing."""
     client = EdgeQdrantClient(tmp_path, optimize_after=300, flush_every=0.02)

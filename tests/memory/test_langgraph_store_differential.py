@@ -89,7 +89,9 @@ def clients(request: pytest.FixtureRequest, client: EdgeQdrantClient) -> Iterato
         local.close()
 
 
-def _compare(client: QdrantClient, index: IndexConfig | None, batches: list[tuple[list[Any], str]]) -> None:
+def _compare(client: QdrantClient, index: IndexConfig | None, batches: list[tuple[list[Any], str]]) -> int:
+    """Compare every answer; give how many there were."""
+    answers = 0
     reference = Reference(index=index)
     name = "indexed" if index else "plain"
     store = QdrantStore(client, index=index, collection=name)
@@ -102,8 +104,10 @@ def _compare(client: QdrantClient, index: IndexConfig | None, batches: list[tupl
                 store = QdrantStore(client, index=index, collection=name)
             results = run_sync(store.abatch(ops)) if how == "abatch" else store.batch(ops)
             assert plain(results) == plain(expected)
+            answers += len(results)
         last = [SearchOp((), limit=100), ListNamespacesOp()]
         assert plain(store.batch(last)) == plain(reference.batch(last))
+        return answers
     finally:
         store.close()
 
@@ -114,7 +118,7 @@ def test_random_batches_give_what_the_store_in_memory_gives(
     clients: QdrantClient, batches: list[tuple[list[Any], str]], index: IndexConfig | None
 ) -> None:
     """Protects the promise that the two stores can be exchanged."""
-    _compare(clients, index, batches)
+    assert _compare(clients, index, batches) == sum(len(ops) for ops, _ in batches)
 
 
 @pytest.mark.slow
@@ -124,4 +128,4 @@ def test_many_random_batches_give_what_the_store_in_memory_gives(
     client: EdgeQdrantClient, batches: list[tuple[list[Any], str]]
 ) -> None:
     """Protects the same, with more patience."""
-    _compare(client, INDEX, batches)
+    assert _compare(client, INDEX, batches) == sum(len(ops) for ops, _ in batches)

@@ -227,7 +227,7 @@ def test_an_index_that_does_not_fit_is_refused(client: EdgeQdrantClient) -> None
 
 def test_threads_share_a_store(store: QdrantStore) -> None:
     """Protects every item from a writer beside its own: none is lost, none takes another's place."""
-    ready = threading.Barrier(8)
+    ready = threading.Barrier(8, timeout=60)
 
     def write(number: int) -> None:
         ready.wait()
@@ -246,7 +246,7 @@ def test_threads_share_a_store(store: QdrantStore) -> None:
 
 def test_several_owners_of_one_collection_lose_nothing(client: EdgeQdrantClient) -> None:
     """Protects stores on a server, where other processes write too: every item is on exactly one page."""
-    ready = threading.Barrier(6)
+    ready = threading.Barrier(6, timeout=60)
 
     def write(number: int) -> None:
         store = QdrantStore(client)

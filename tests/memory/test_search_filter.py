@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient, models
 
@@ -53,6 +53,9 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     opened.close()
 
 
+@example(
+    payloads=[{"source": "a.md", "metadata": {"tags": tags}} for tags in ([None], [], None)], wheres=[{"tags": None}]
+)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     payloads=st.lists(PAYLOADS, min_size=1, max_size=6),

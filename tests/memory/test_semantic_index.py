@@ -10,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import models
 
+from freehold.coordination.sealing import Seal
 from freehold.errors import SettingsError, StorageError
 from freehold.inference import LlamaEmbeddings
 from freehold.memory.edge_client import EdgeQdrantClient
 from freehold.memory.semantic_index import SemanticIndex
+from freehold.models import EMBEDDING_MODEL, model_path
 from freehold.portal import run_sync
 
 QUESTION = "How do I reset my password?"
@@ -35,9 +37,9 @@ async def test_finds_the_nearest_first(index: SemanticIndex, embedder: LlamaEmbe
     await index.add("password", QUESTION, "s")
     one, other = await embedder.embed([QUESTION, PARAPHRASE])
     found = await index.nearest(PARAPHRASE, "s", limit=5)
-    assert found[0][:2] == ("password", QUESTION)
-    assert found[0][2] == pytest.approx(float(np.dot(one, other)), abs=1e-3)
-    assert found[1][2] < found[0][2]
+    assert (found[0].key, found[0].question) == ("password", QUESTION)
+    assert found[0].similarity == pytest.approx(float(np.dot(one, other)), abs=1e-3)
+    assert found[1].similarity < found[0].similarity
     assert len(await index.nearest(PARAPHRASE, "s")) == 1
 
 
@@ -45,8 +47,8 @@ async def test_scopes_do_not_see_each_other(index: SemanticIndex) -> None:
     """Protects isolation: a question of another user is never a candidate."""
     await index.add("k1", QUESTION, "ada")
     await index.add("k2", QUESTION, "bob")
-    assert [key for key, _, _ in await index.nearest(QUESTION, "ada", limit=5)] == ["k1"]
-    assert [key for key, _, _ in await index.nearest(QUESTION, "bob", limit=5)] == ["k2"]
+    assert [near.key for near in await index.nearest(QUESTION, "ada", limit=5)] == ["k1"]
+    assert [near.key for near in await index.nearest(QUESTION, "bob", limit=5)] == ["k2"]
     assert await index.nearest(QUESTION, "a", limit=5) == []
 
 
@@ -54,7 +56,7 @@ async def test_a_key_holds_one_question(index: SemanticIndex) -> None:
     """Protects from duplicates: adding a key again replaces its question."""
     await index.add("k", "Which port does the server listen on?", "s")
     await index.add("k", QUESTION, "s")
-    assert [(key, question) for key, question, _ in await index.nearest(QUESTION, "s", limit=5)] == [("k", QUESTION)]
+    assert [(near.key, near.question) for near in await index.nearest(QUESTION, "s", limit=5)] == [("k", QUESTION)]
 
 
 async def test_remove_and_clear_forget(index: SemanticIndex) -> None:
@@ -64,18 +66,48 @@ async def test_remove_and_clear_forget(index: SemanticIndex) -> None:
     await index.add("k2", PARAPHRASE, "s")
     await index.remove("k1")
     await index.remove("never added")
-    assert [key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)] == ["k2"]
+    assert [near.key for near in await index.nearest(QUESTION, "s", limit=5)] == ["k2"]
     await index.clear()
     assert await index.nearest(QUESTION, "s") == []
     await index.add("k1", QUESTION, "s")
-    assert [key for key, _, _ in await index.nearest(QUESTION, "s")] == ["k1"]
+    assert [near.key for near in await index.nearest(QUESTION, "s")] == ["k1"]
 
 
-async def test_a_given_vector_is_used(index: SemanticIndex, embedder: LlamaEmbeddings) -> None:
-    """Protects callers that embedded already: the vector counts, not the text."""
-    vector = (await embedder.embed([QUESTION]))[0]
-    await index.add("k", "text that is not embedded", "s", vector=vector.tolist())
-    assert (await index.nearest(QUESTION, "s"))[0][2] == pytest.approx(1.0, abs=1e-3)
+async def test_sealed_questions_are_read_with_their_key_only(
+    client: EdgeQdrantClient, embedder: LlamaEmbeddings, tmp_path: Path
+) -> None:
+    """Protects questions from whoever reads the disk, and lookups from what another key, or none, wrote."""
+    one, other = (SemanticIndex(client, embedder, seal=Seal(bytes([number]) * 32)) for number in (1, 2))
+    plain = SemanticIndex(client, embedder)
+    await one.add("k", QUESTION, "s")
+    client.flush()
+    assert files_with(tmp_path, QUESTION) == set()
+    assert [near.question for near in await one.nearest(QUESTION, "s")] == [QUESTION]
+    assert await other.nearest(QUESTION, "s") == []
+    await plain.add("p", PARAPHRASE, "s")
+    assert [near.key for near in await one.nearest(PARAPHRASE, "s", limit=5)] == ["k"]
+    for index in (one, other, plain):
+        await index.close()
+
+
+async def test_a_question_lives_as_long_as_it_is_told(index: SemanticIndex) -> None:
+    """Protects answers whose time was extended from losing their questions, and others from getting one."""
+    await index.add("k1", QUESTION, "s", ttl_seconds=60)
+    await index.extend("k1", 1e-9)
+    assert await index.nearest(QUESTION, "s") == []
+    await index.extend("never added", 60)
+    assert await index.nearest(QUESTION, "s") == []
+
+
+async def test_a_question_is_embedded_once(client: EdgeQdrantClient) -> None:
+    """Protects lookups from embedding a question once more when its answer is kept."""
+    embedder = LlamaEmbeddings(model_path(EMBEDDING_MODEL))
+    index = SemanticIndex(client, embedder)
+    await index.nearest(QUESTION, "s")
+    embedder.close()  # it computes nothing any more
+    await index.add("k", QUESTION, "s")
+    assert [near.key for near in await index.nearest(QUESTION, "s")] == ["k"]
+    await index.close()
 
 
 def test_questions_outlive_the_client(tmp_path: Path, embedder: LlamaEmbeddings) -> None:
@@ -85,7 +117,7 @@ def test_questions_outlive_the_client(tmp_path: Path, embedder: LlamaEmbeddings)
         index = SemanticIndex(client, embedder)
         if turn == 0:
             asyncio.run(index.add("k", QUESTION, "s"))
-        assert [key for key, _, _ in run_sync(index.nearest(PARAPHRASE, "s"))] == ["k"]
+        assert [near.key for near in run_sync(index.nearest(PARAPHRASE, "s"))] == ["k"]
         run_sync(index.close())
         client.close()
 
@@ -126,7 +158,7 @@ async def test_many_at_once(index: SemanticIndex) -> None:
     """Protects concurrency: a hundred additions and searches on one loop."""
     await asyncio.gather(*(index.add(f"k{number}", f"Question number {number}", "s") for number in range(100)))
     found = await asyncio.gather(*(index.nearest(f"Question number {number}", "s") for number in range(100)))
-    assert [hits[0][1] for hits in found] == [f"Question number {number}" for number in range(100)]
+    assert [hits[0].question for hits in found] == [f"Question number {number}" for number in range(100)]
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -143,7 +175,7 @@ def test_any_text_is_a_key_and_a_question(
             await index.add(key, question, scope)
         for scope in "abc":
             found = await index.nearest("anything", scope, limit=20)
-            assert sorted(key for key, _, _ in found) == sorted(k for k, (_, s) in entries.items() if s == scope)
+            assert sorted(near.key for near in found) == sorted(k for k, (_, s) in entries.items() if s == scope)
         await index.close()
 
     run_sync(run())
@@ -154,7 +186,7 @@ async def test_questions_go_when_their_answers_do(index: SemanticIndex, client: 
     await index.add("lasting", QUESTION, "s", ttl_seconds=3600)
     await index.add("endless", QUESTION, "s")
     await index.add("passing", QUESTION, "s", ttl_seconds=1e-6)
-    assert {key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)} == {"lasting", "endless"}
+    assert {near.key for near in await index.nearest(QUESTION, "s", limit=5)} == {"lasting", "endless"}
     assert client.count("cache").count == 3
     await index.add("other", PARAPHRASE, "another scope", ttl_seconds=3600)
     kept = {record.payload["key"] for record in client.scroll("cache")[0] if record.payload}
@@ -185,7 +217,7 @@ async def test_questions_of_an_earlier_version_go(client: EdgeQdrantClient, embe
     assert await index.nearest(QUESTION, "s") == []
     assert client.count("cache").count == 0
     await index.add("k", QUESTION, "s", ttl_seconds=60)
-    assert [key for key, _, _ in await index.nearest(QUESTION, "s")] == ["k"]
+    assert [near.key for near in await index.nearest(QUESTION, "s")] == ["k"]
     await index.close()
 
 
@@ -220,7 +252,7 @@ async def test_forgetting_an_owner(client: EdgeQdrantClient, embedder: LlamaEmbe
     client.flush()
     assert files_with(tmp_path, f"{QUESTION} ada") == set()
     assert files_with(tmp_path, f"{QUESTION} bob")
-    assert {key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)} == {"bob.k", ".k"}
+    assert {near.key for near in await index.nearest(QUESTION, "s", limit=5)} == {"bob.k", ".k"}
     after = client.get_collection("cache")
     assert (after.payload_schema.keys(), after.config.params) == (before.payload_schema.keys(), before.config.params)
     await index.forget("nobody known")
@@ -237,7 +269,7 @@ async def test_questions_that_name_no_owner_are_forgotten_with_anyone(
     old = {"key": "old", "question": PARAPHRASE, "scope": "s", "expires_at": 1e10}
     client.upsert("cache", [models.PointStruct(id=1, vector=[1.0] * 384, payload=old)])
     await index.forget("ada")
-    assert [key for key, _, _ in await index.nearest(QUESTION, "s", limit=5)] == ["k"]
+    assert [near.key for near in await index.nearest(QUESTION, "s", limit=5)] == ["k"]
 
 
 @pytest.mark.parametrize("survivors", range(1, 9))
@@ -273,9 +305,9 @@ async def test_an_interrupted_rewrite_costs_no_question(
     monkeypatch.undo()
     await index.close()
     later = SemanticIndex(client, embedder)
-    assert [key for key, _, _ in await later.nearest(QUESTION, "s")] == ["b"]
+    assert [near.key for near in await later.nearest(QUESTION, "s")] == ["b"]
     await later.forget("ada")
-    assert [key for key, _, _ in await later.nearest(QUESTION, "s", limit=5)] == ["b"]
+    assert [near.key for near in await later.nearest(QUESTION, "s", limit=5)] == ["b"]
     assert [found.name for found in client.get_collections().collections] == ["cache"]
     client.flush()
     assert files_with(tmp_path, "quokka") == set()

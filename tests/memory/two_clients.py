@@ -16,6 +16,7 @@ from tests.memory.qdrant_strategies import (
     FIELDS,
     FILTERS,
     IDS,
+    INDEXES,
     NEAREST,
     PAYLOADS,
     POINTS,
@@ -28,22 +29,13 @@ from tests.memory.qdrant_strategies import (
 
 NAME = "things"
 MAYBE = st.none() | FILTERS
-INDEXES = {
-    "colour": "keyword",
-    "size": "integer",
-    "price": "float",
-    "flag": "bool",
-    "when": "datetime",
-    "place": "geo",
-    "who": "uuid",
-    "items[].k": "keyword",
-    "deep.x.y": "integer",
-}
 
 
 class TwoClients(RuleBasedStateMachine):
     """Every rule makes one call to both clients; every answer, and all that is stored, must agree."""
 
+    compared: ClassVar[int] = 0
+    """How many calls were compared."""
     ours: ClassVar[EdgeQdrantClient]
     reference: ClassVar[QdrantClient]
 
@@ -59,6 +51,7 @@ class TwoClients(RuleBasedStateMachine):
 
     def both(self, call: Callable[[QdrantClient], Any]) -> tuple[Any, Any]:
         """The same call to both clients."""
+        type(self).compared += 1
         return call(self.ours), call(self.reference)
 
     def stored(self, client: QdrantClient) -> list[Any]:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from freehold.errors import ModelFileError
-from freehold.models import DEMO_MODEL, EMBEDDING_MODEL, model_path
+from freehold.models import DEMO_MODEL, EMBEDDING_MODEL, VERIFIER_MODEL, model_path
 
 
-@pytest.mark.parametrize("name", [DEMO_MODEL, EMBEDDING_MODEL])
+@pytest.mark.parametrize("name", [DEMO_MODEL, EMBEDDING_MODEL, VERIFIER_MODEL])
 def test_readme_tells_the_size_and_checksum(name: str) -> None:
     """A model that was exchanged without its provenance being updated is noticed."""
     readme = (model_path(name).parent / "README.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def test_readme_tells_the_size_and_checksum(name: str) -> None:
 def test_every_model_file_is_named() -> None:
     """No file ships that the package cannot name."""
     folder = model_path(DEMO_MODEL).parent
-    assert {path.name for path in folder.glob("*.gguf")} == {DEMO_MODEL, EMBEDDING_MODEL}
+    assert {path.name for path in folder.glob("*.gguf")} == {DEMO_MODEL, EMBEDDING_MODEL, VERIFIER_MODEL}
 
 
 @pytest.mark.parametrize("name", ["other.gguf", "../README.md", ""])

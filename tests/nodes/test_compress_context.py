@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from freehold import Workspace
 from freehold.inference import LlamaEmbeddings
-from freehold.nodes import CompressContext, Generate
-from freehold.nodes.compress_context import estimate_tokens
+from freehold.nodes import Generate
+from freehold.nodes.compress_context import CompressContext
 from freehold.nodes.sentence_selection import ELISION, cut
 from freehold.nodes.sentences import sentences
 from freehold.nodes.words import stems
 from freehold.state import Passage
+from freehold.token_estimate import estimate_tokens
 
 HOUSE = (
     "The house was built in 1931. Its roof is of slate. The boiler stands in the cellar, next to the wine. "

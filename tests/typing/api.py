@@ -7,10 +7,19 @@ from typing import Any, assert_type
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import BaseTool
+from langgraph.cache.base import BaseCache
+from langgraph.graph import MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt import ToolNode
+from langgraph.types import CachePolicy
 
 from freehold import AssistantState, Context, Settings, Workspace
-from freehold.coordination import CachedAnswer, Lookup, ResponseCache, Situation
+from freehold.cache import CachedAnswer, Lookup, ResponseCache, Situation
+from freehold.cache.results.langgraph_cache import LangGraphCache
+from freehold.cache.results.message_key import MessageKey, chat_policy, message_key
+from freehold.cache.results.tool_results import ToolResults
+from freehold.coordination import AnswerStore, Flights
 from freehold.graphs import create_assistant
 from freehold.guardrails import Guardrail, Masked, PersonalDataMasker, Verdict
 from freehold.inference import (
@@ -24,7 +33,8 @@ from freehold.inference import (
 )
 from freehold.memory import DocumentRetriever, Documents, LongTermMemory
 from freehold.models.catalog import CatalogEntry, ModelCatalog
-from freehold.nodes import CheckInput, Generate, Retrieve
+from freehold.nodes import CheckInput, Generate, Retrieve, cached
+from freehold.nodes.cached_subgraph import CachedSubgraph
 from freehold.state import Citation, Decision, Memory, Passage
 
 
@@ -87,3 +97,29 @@ def models(workspace: Workspace) -> None:
     assert_type(workspace.models, ModelCatalog)
     assert_type(workspace.models.list(), tuple[CatalogEntry, ...])
     assert_type(workspace.load_model("qwen"), ChatLlama)
+
+
+def chat(state: MessagesState) -> MessagesState:
+    """A node of somebody's own."""
+    return state
+
+
+def caches(store: AnswerStore, flights: Flights, retriever: BaseRetriever) -> None:
+    """A cached node and LangGraph's cache stand in anybody's graph."""
+    node = cached(chat, store=store, keys=["messages"], scope="tenant", ttl_seconds=60, flights=flights)
+    assert_type(node, CachedSubgraph)
+    cached(Retrieve(retriever), store=store, name="retrieve", version="2", replay=False)
+    cache: BaseCache[Any] = LangGraphCache(store, ttl_seconds=60)
+    policy = chat_policy(60, keys=["messages"], normalise=True)
+    assert_type(policy, CachePolicy[MessageKey])
+    assert_type(message_key(1), str)
+    graph = StateGraph(MessagesState).add_node("chat", chat, cache_policy=policy).add_node("again", node)
+    graph.compile(cache=cache)
+
+
+async def tool_results(store: AnswerStore, tool: BaseTool) -> None:
+    """Results of tools stand in a `ToolNode`, and around one tool."""
+    results = ToolResults(store, {"weather": 600.0}, scope="all")
+    ToolNode([tool], wrap_tool_call=results.wrap, awrap_tool_call=results.awrap)
+    assert_type(results.tool(tool), BaseTool)
+    assert_type(await results.clear("weather"), int)

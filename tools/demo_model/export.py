@@ -12,6 +12,8 @@ from pathlib import Path
 import gguf
 import torch
 
+from tools.bert_gguf import finish
+
 from .model import CONTEXT, FEED_FORWARD, HEAD_WIDTH, HEADS, LAYERS, VOCABULARY, WIDTH
 
 __all__ = ["LAYER_NAMES", "main"]
@@ -89,11 +91,7 @@ def main() -> None:
         add(f"blk.{layer}.ffn_norm.weight", f"b.{layer}.n2.weight", quantize=False)
         for name, short in LAYER_NAMES.items():
             add(f"blk.{layer}.{name}.weight", f"b.{layer}.{short}.weight")
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes")
+    finish(writer, arguments.output)
 
 
 if __name__ == "__main__":
