@@ -247,8 +247,8 @@ async def test_a_dead_board_costs_its_time_once(server: RedisServer) -> None:
     server.freeze()
     async with on_redis(server, timeout_seconds=0.2) as flights:
         begun = time.monotonic()
-        seats = [await lead(flights, f"k{number}") for number in range(20)]
-        assert time.monotonic() - begun < 2  # 4 where each waited
+        seats = [await lead(flights, f"k{number}") for number in range(50)]
+        assert time.monotonic() - begun < 5  # 10 where each waited
         for seat in seats:
             following = await follow(flights, seat.key)
             seat.emit("4")

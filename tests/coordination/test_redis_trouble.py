@@ -114,7 +114,7 @@ async def test_trouble_costs_no_answer(server: RedisServer) -> None:
     asking = [process.keep_asking(until) for process in processes for _ in range(15)]
     await asyncio.gather(make_trouble(server, until), *asking)
     assert min(process.asked for process in processes) > 100
-    assert max(process.slowest for process in processes) < 2 * LEASE_SECONDS + 3  # a busy machine
+    assert max(process.slowest for process in processes) < 2 * LEASE_SECONDS + 6  # a busy machine
 
     await asyncio.sleep(1)  # the breakers let them in again
     here, there = (Flights(RedisBoard(RedisConnection(server.url, timeout_seconds=PATIENT))) for _ in range(2))

@@ -21,8 +21,8 @@ _TOKEN = re.compile(
     r"|[$\u20ac\u00a3\u00a5\u20b9\u20bd\u20a9%\u00b0+*=^<>\u00d7\u00f7]"
     r"|[\u2190-\u2bff\U0001f000-\U0001faff]"
 )
-# Groups of three digits, and the Indian 1,00,000.
-_THOUSANDS = re.compile(r"(?<=\d),(?=(?:\d\d,)*\d{3}(?!\d))")
+# Groups of three digits, and the Indian 1,00,000; no more of them than numbers have, so that lists cost their length.
+_THOUSANDS = re.compile(r"(?<=\d),(?=(?:\d\d,){0,6}\d{3}(?!\d))")
 _DOTTED = re.compile(r"(?<![\w.])(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,5}(?!\w)\.?")
 _SENTENCE_END = re.compile(r"[.?!:;][\"')]*\s|\n")
 DOTLESS_I = "\u0131"
