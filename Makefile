@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCS ?=
 STAMP := $(VENV)/.installed
+# Tests wait for servers, disks and clocks half of their time; each process loads models of its own.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=4
 
 # Without these flags GCC breaks llama.cpp's kernels for Intel's AMX (core/inference/amx.py).
 ifneq ($(shell grep -sm1 amx_int8 /proc/cpuinfo),)
@@ -32,10 +34,10 @@ demo: $(STAMP) ## Show the assistant on real documents, offline (DOCS=path for y
 	@$(BIN)/freehold demo $(DOCS)
 
 test: $(STAMP) ## Run the test suite, without a network where the system has a way (loopback stays)
-	@$(BIN)/python tools/offline.py $(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python tools/offline.py $(PYTEST) --dist loadfile -m "not slow"
 
 test-slow: $(STAMP) ## Run the long tests: kills, servers, thousands of random operations
-	@$(BIN)/python -m pytest -m slow
+	@$(PYTEST) -m slow
 
 lint: $(STAMP) ## Check style
 	@$(BIN)/ruff check .
