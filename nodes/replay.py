@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 
 __all__ = ["Replay", "is_streamed", "words"]
 
-_WORD = re.compile(r"\s*\S+\s*")
+_WORD = re.compile(r"\s*\S+\s*|\s+")
 
 
 def words(text: str) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["AnswerComparer", "CompareAnswers"]
 
 
-_MARK = re.compile(r"\s*\[\d+\]")
+_MARK = re.compile(r"(?<!\s)\s*\[\d+\]")
 """A citation's number, which says where a passage stood and nothing of what it says."""
 
 

@@ -18,7 +18,12 @@ import yaml
 
 from freehold.guardrails import DEFAULT_CONFIG, Rails
 
-_MODULES = ("disguises", "known_attacks", "normalise", "patterns")
+_MODULES = (
+    *(f"guardrails.{name}" for name in ("disguises", "known_attacks", "normalise", "patterns")),
+    *(f"cache.{name}" for name in ("compare_answers", "follow_up", "gate.words", "situation")),
+    *(f"nodes.{name}" for name in ("check_citations", "citations", "replay", "sentences", "words")),
+    "model_reply",
+)
 _SIGNS = [
     *"=-*#_ aA10.,:;/\\|<>[](){}\"'`~+%&@!?$\n\t\u00e9\u0451",
     *(
@@ -33,6 +38,8 @@ _SIGNS = [
         "<!--",
         "a:",
         "1-",
+        "1,",
+        "10,",
         "(1",
         "1.1.",
         "=\n",
@@ -53,7 +60,7 @@ def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
         for number, source in enumerate(options["patterns"]):
             yield f"{surface}-{number}", re.compile(source, re.IGNORECASE if options["case_insensitive"] else 0)
     for name in _MODULES:
-        module: ModuleType = importlib.import_module(f"freehold.guardrails.{name}")
+        module: ModuleType = importlib.import_module(f"freehold.{name}")
         for key, value in vars(module).items():
             if isinstance(value, re.Pattern):
                 yield f"{name}-{key}", value
