@@ -173,9 +173,6 @@ async def _rows(folder: str, url: str, *, quick: bool) -> list[Bar]:
     number = iter(range(1_000))
     opened: list[Any] = []
 
-    def memory() -> Any:
-        return MemoryStore()
-
     def sqlite() -> Any:
         opened.append(SQLiteStore(Path(folder) / f"nodes{next(number)}.sqlite"))
         return opened[-1]
@@ -193,10 +190,10 @@ async def _rows(folder: str, url: str, *, quick: bool) -> list[Bar]:
         "CachePolicy, RedisCache": lambda chat: _graph(chat, langgraphs_redis(), CachePolicy()),
     }
     ours: dict[str, Callable[[_Chat], Any]] = {
-        "chat_policy, LangGraphCache, memory": lambda chat: _graph(chat, LangGraphCache(memory()), chat_policy()),
+        "chat_policy, LangGraphCache, memory": lambda chat: _graph(chat, LangGraphCache(MemoryStore()), chat_policy()),
         "chat_policy, LangGraphCache, SQLite": lambda chat: _graph(chat, LangGraphCache(sqlite()), chat_policy()),
         "chat_policy, LangGraphCache, Redis": lambda chat: _graph(chat, LangGraphCache(redis_store()), chat_policy()),
-        "cached(node), memory": lambda chat: _graph(cached(chat, store=memory(), name="chat")),
+        "cached(node), memory": lambda chat: _graph(cached(chat, store=MemoryStore(), name="chat")),
         "cached(node), SQLite": lambda chat: _graph(cached(chat, store=sqlite(), name="chat")),
         "cached(node), Redis": lambda chat: _graph(cached(chat, store=redis_store(), name="chat")),
     }

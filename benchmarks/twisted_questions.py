@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -140,6 +141,7 @@ def _usable(texts: Iterable[str]) -> list[str]:
     return [text for text in stripped if len(text) in _LENGTHS and _PLAIN.fullmatch(text) and "  " not in text]
 
 
+@cache
 def _table(lines: str) -> list[tuple[str, str]]:
     """What is exchanged for what, both ways where a slash says so."""
     found: list[tuple[str, str]] = []
@@ -149,6 +151,7 @@ def _table(lines: str) -> list[tuple[str, str]]:
     return found
 
 
+@cache
 def _lists() -> dict[str, list[str]]:
     """The words of each kind."""
     found: dict[str, list[str]] = {}
@@ -323,7 +326,9 @@ def twisted(texts: Iterable[str], kind: str, count: int = _COUNT, seed: int = 0)
     usable = _usable(texts)
     made: dict[str, Rewritten] = {}
     for text in rng.sample(usable, len(usable)):
-        other = _edited(kind, text, rng) if len(made) < count else None
+        if len(made) == count:
+            break
+        other = _edited(kind, text, rng)
         if other and other != text:
             made[text] = Rewritten(kind, text, other, "edit")
     if kind in {"unit", "direction"}:
@@ -368,8 +373,10 @@ def paraphrases(texts: Iterable[str], count: int = _COUNT, seed: int = 0) -> lis
     used: Counter[str] = Counter()
     made: list[Rewritten] = []
     for text in rng.sample(usable, len(usable)):
+        if len(made) == count:
+            break
         for way in sorted(_WAYS, key=lambda way: (used[way], way)):
-            other = _WAYS[way](text, rng) if len(made) < count else None
+            other = _WAYS[way](text, rng)
             if other and other != text:
                 made.append(Rewritten(way, text, other, "edit"))
                 used[way] += 1

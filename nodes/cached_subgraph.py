@@ -148,11 +148,11 @@ class CachedSubgraph(Runnable[Any, Any]):
         player = Player(serializer(), place)
         chosen = self._policy.key.chosen(input)
         given = message_ids(chosen)  # before the node runs, which may change what it is given
-        others = set(message_ids(input)) - set(given)
 
         async def make(emit: Callable[[str], None]) -> Made[_Result]:
             await player.finish()  # whom this run followed has given up
             tags = inherited_tags(config)
+            others = set(message_ids(input)) - set(given)
             recorder = Recorder(emit, serializer(), checkpoint_ns=place, tags=tags, pieces=self._policy.replay)
             value = await run(listening(config, recorder))
             result = _Result(value, recorder.pieces, given, recorder.models)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -99,16 +99,7 @@ class Replay(BaseChatModel):
             yield chunk
         yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=self._metadata))
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **_: Any,
-    ) -> ChatResult:
-        raise NotImplementedError("A replay is awaited: use `ainvoke` or `astream`.")
-
-    def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise NotImplementedError("A replay is awaited: use `ainvoke` or `astream`.")
 
 

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from freehold.cache.calibration import Calibration, Observation, Prior
 from freehold.cache.gate import compare
 from freehold.cache.signals import SIGNALS, UNVERIFIED, signals
-from freehold.inference import LlamaEmbeddings, LlamaReranker
-from freehold.models import EMBEDDING_MODEL, VERIFIER_MODEL, model_path
-from freehold.portal import run_sync
+from freehold.inference import LlamaReranker
+from freehold.models import VERIFIER_MODEL, model_path
 
+from .question_verifier.evaluate import nearest_earlier
 from .question_verifier.pairs import Groups, read_labelled
 
 __all__ = ["main"]
@@ -50,20 +49,11 @@ def _questions(path: Path, seed: int) -> tuple[list[str], list[str]]:
     return texts, [same.of(text) for text in texts]
 
 
-def _nearest(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The cosine and the place of each text's nearest earlier one, from the second text on."""
-    with closing(LlamaEmbeddings(model_path(EMBEDDING_MODEL), cache_size=0)) as embeddings:
-        parts = [run_sync(embeddings.embed(texts[start : start + 512])) for start in range(0, len(texts), 512)]
-    vectors = np.concatenate(parts)
-    cosine = np.tril(vectors @ vectors.T, -1)[1:]
-    return cosine.max(axis=1), cosine.argmax(axis=1)
-
-
 def _observed(path: Path, seed: int) -> tuple[list[Observation], list[Observation]]:
     """What the cache would see with the cross-encoder and without, where the gate lets it look."""
     texts, asked = _questions(path, seed)
     looked_at = []
-    for place, (cosine, nearest) in enumerate(zip(*_nearest(texts), strict=True), 1):
+    for place, (cosine, nearest) in enumerate(zip(*nearest_earlier(texts), strict=True), 1):
         compared = compare(texts[place], texts[nearest])
         if cosine >= _LEAST and compared.reason is None:
             looked_at.append((place, int(nearest), float(cosine), compared))

@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 
 _MOST_CHARACTERS = 500  # longer texts are cut by the encoder or blur in it: for these only the exact tiers answer
 _CANDIDATES = 8
-_KEPT = "kept"
-"""Why a flight ends whose answer was found: whoever waits looks again."""
 
 
 def has_meaning(question: str) -> bool:
@@ -126,7 +124,7 @@ class Lookups:
                     if landed is not None and isinstance(landed.value, CachedAnswer):
                         found = await self._served(key, landed, counted=True) or found
         if found.outcome == "hit":
-            seat.decline(_KEPT)
+            seat.abandon()  # who waits looks again, and finds it
             return found
         return replace(found, ticket=replace(found.ticket, flight=seat.token))
 
@@ -140,7 +138,7 @@ class Lookups:
                 answer = CachedAnswer.decode(event.result)
                 return answer if answer is not None else "declined"
             elif isinstance(event, Declined):
-                return "again" if event.reason == _KEPT else "declined"
+                return "declined"
         return "again"
 
     async def _look(self, key: str, question: str, situation: Situation) -> Lookup:

@@ -150,9 +150,9 @@ class ResponseCache(Upkeep):
             digests = {source: parts.sources.digest(source) or "" for source in answer.sources}
             answer = replace(answer, documents=documents, sources=digests)
         evidence = ticket.evidence if parts.strategy.compares else None
-        before, earlier = await parts.tiers.peek([key, evidence.entry if evidence is not None else key])
-        wrong = isinstance(before, CachedAnswer) and before.quarantined and not before.doubted
-        if wrong and isinstance(before, CachedAnswer) and _alike(before, answer):
+        before, *compared = await parts.tiers.peek([key] if evidence is None else [key, evidence.entry])
+        known = before if isinstance(before, CachedAnswer) else None
+        if known is not None and known.quarantined and not known.doubted and _alike(known, answer):
             await self.land(ticket, answer)
             return False
         answer = replace(answer, stayed=await self._stayed(answer.sources))
@@ -160,10 +160,11 @@ class ResponseCache(Upkeep):
         await parts.strategy.forget(key)  # what was compared was the answer before
         kept = await parts.tiers.write(key, answer, ttl, [*map(digest, answer.sources)])
         await self.land(ticket, answer)
-        await parts.tally.add({"stored" if kept else "store_errors": 1})
         if kept:
+            await parts.tally.add(stored=1)
             await self._index(key, question, situation, ttl)
         confirmed = ticket.confirms and not (isinstance(before, Alias) and evidence and before.entry == evidence.entry)
+        earlier = compared[0] if compared else None
         if evidence is not None and isinstance(earlier, CachedAnswer) and not (earlier.quarantined or confirmed):
             await self._compare(question, evidence, earlier, answer, served=ticket.confirms)
         return kept
@@ -212,7 +213,8 @@ class ResponseCache(Upkeep):
         others = evidence is not None and evidence.entry == key  # it was served to another question
         if evidence is not None and others and not self._settled.knows(evidence, correct=correct):
             await self._learn(evidence, correct=correct, served=True)
-        await self._parts.tally.add({"reported.right" if correct else "reported.wrong": 1})
+        if not correct:
+            await self._parts.tally.add({"reported.wrong": 1})
         return await self._quarantine(key, wrong=not correct, doubted=others)
 
     # --- the whole ----------------------------------------------------------------------------------------------------
@@ -265,7 +267,6 @@ class ResponseCache(Upkeep):
             await self._parts.index.add(key, question, situation.scope, ttl_seconds=ttl_seconds, owner=situation.owner)
         except Exception as error:  # noqa: BLE001 - the exact tiers have it
             _log.warning("An answer was cached for exact repeats only: %s", error)
-            await self._parts.tally.add(store_errors=1)
 
     async def _compare(
         self, question: str, evidence: Evidence, earlier: CachedAnswer, answer: CachedAnswer, *, served: bool

@@ -137,8 +137,11 @@ class Upkeep:
 
     async def _stayed(self, sources: Iterable[str]) -> float | None:
         """Seconds that the document which changes most last stayed the same; None where none changed twice."""
+        keys = [_CHANGES + digest(source) for source in sources]
+        if not keys:
+            return None
         try:
-            notes = await self._parts.tiers.store.get_many([_CHANGES + digest(source) for source in sources])
+            notes = await self._parts.tiers.store.get_many(keys)
         except Exception:  # noqa: BLE001 - the tiers say so when the answer is written
             return None
         stayed = [_change(note.value).get("stayed") for note in notes if note is not None]

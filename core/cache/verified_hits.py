@@ -67,7 +67,8 @@ class VerifiedHits:
     Args:
         verifier: The cross-encoder; None goes without, which serves fewer hits under the same bound.
         max_error: Largest share of requests that may get a wrong answer.
-        ledger: Keeps what was learned beyond this process; None keeps it in memory.
+        ledger: Keeps what was learned beyond this process; None keeps it in memory. Where it is the response cache's
+            too, `CacheReport.risked` says what was risked; otherwise that is 0.
         judge: Asked before a hit is served; None asks nobody.
         prior: What is believed at first; None is what ships with the package.
 

@@ -198,22 +198,12 @@ class RedisFlightsMachine(FlightsMachine):
         return [Flights(RedisBoard(connection), lease_seconds=60) for connection in connections]
 
 
+@pytest.mark.parametrize("steps", [20, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("machine", [FlightsMachine, SQLiteFlightsMachine, RedisFlightsMachine])
-def test_every_story_ends_well(machine: type[FlightsMachine], redis_url: str) -> None:
+def test_every_story_ends_well(machine: type[FlightsMachine], steps: int, redis_url: str) -> None:
     """Protects from two leaders of a key, followers that wait for ever, and pieces out of order or missing."""
     RedisFlightsMachine.url = redis_url
-    examples = 60 if machine.processes == 1 else 20
+    examples = (3 if machine.processes == 1 else 1) * steps
     machine.ended = 0
-    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=20))
-    assert machine.ended > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("machine", [FlightsMachine, SQLiteFlightsMachine, RedisFlightsMachine])
-def test_every_long_story_ends_well(machine: type[FlightsMachine], redis_url: str) -> None:
-    """Protects what takes a long story to go wrong."""
-    RedisFlightsMachine.url = redis_url
-    examples = 250 if machine.processes == 1 else 60
-    machine.ended = 0
-    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=60))
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
     assert machine.ended > 0

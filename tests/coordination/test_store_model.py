@@ -218,22 +218,12 @@ class RedisMachine(StoreMachine):
         return RedisStore(RedisConnection(self.url, "model:", timeout_seconds=PATIENT), max_entries=MOST)
 
 
+@pytest.mark.parametrize("steps", [15, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("machine", [MemoryMachine, SQLiteMachine, EncryptedMachine, RedisMachine])
-def test_the_store_behaves_like_its_model(machine: type[StoreMachine], redis_url: str) -> None:
+def test_the_store_behaves_like_its_model(machine: type[StoreMachine], steps: int, redis_url: str) -> None:
     """Protects uses, ends, sources, order and eviction in any order of calls."""
     RedisMachine.url = redis_url
-    heavy = machine in (SQLiteMachine, RedisMachine)
+    examples = (1 if machine in (SQLiteMachine, RedisMachine) else 3) * steps
     machine.compared = 0
-    run_state_machine_as_test(machine, settings=settings(max_examples=12 if heavy else 40, stateful_step_count=25))
-    assert machine.compared > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("machine", [MemoryMachine, SQLiteMachine, EncryptedMachine, RedisMachine])
-def test_the_store_behaves_like_its_model_for_long(machine: type[StoreMachine], redis_url: str) -> None:
-    """Protects what takes a long story to go wrong."""
-    RedisMachine.url = redis_url
-    heavy = machine in (SQLiteMachine, RedisMachine)
-    machine.compared = 0
-    run_state_machine_as_test(machine, settings=settings(max_examples=60 if heavy else 200, stateful_step_count=60))
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
     assert machine.compared > 0

@@ -55,13 +55,19 @@ def read_stream(path: Path) -> Stream:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     answers = {row["text"]: row["answer"] for row in rows}
     texts = list(dict.fromkeys(row["text"] for row in rows))
-    with closing(LlamaEmbeddings(model_path(EMBEDDING_MODEL), cache_size=0)) as embeddings:
-        vectors = np.asarray(run_sync(embeddings.embed(texts)))
-    cosine = np.tril(vectors @ vectors.T, -1)[1:]
-    nearest = cosine.argmax(axis=1)
+    cosine, nearest = nearest_earlier(texts)
     pairs = [(text, texts[place]) for text, place in zip(texts[1:], nearest, strict=True)]
     right = np.array([answers[first] == answers[second] for first, second in pairs])
-    return Stream(pairs, cosine.max(axis=1), right, len(rows))
+    return Stream(pairs, cosine, right, len(rows))
+
+
+def nearest_earlier(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The cosine and the place of each text's nearest earlier one, from the second text on."""
+    with closing(LlamaEmbeddings(model_path(EMBEDDING_MODEL), cache_size=0)) as embeddings:
+        parts = [run_sync(embeddings.embed(texts[start : start + 512])) for start in range(0, len(texts), 512)]
+    vectors = np.concatenate(parts)
+    cosine = np.tril(vectors @ vectors.T, -1)[1:]
+    return cosine.max(axis=1), cosine.argmax(axis=1)
 
 
 def logits(model: LlamaReranker, pairs: Sequence[_Texts]) -> NDArray[np.float64]:

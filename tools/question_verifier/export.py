@@ -1,6 +1,6 @@
 """Write a trained cross-encoder as a GGUF that llama.cpp runs with rank pooling.
 
-python -m tools.question_verifier.export MODEL_FOLDER out.gguf [--embeddings Q8_0] [--layers Q8_0]
+python -m tools.question_verifier.export MODEL_FOLDER out.gguf [--embeddings Q5_0] [--layers Q8_0]
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 from tools.bert_gguf import tensor_names, write_bert
+
+from .cross_encoder import WORDS
 
 __all__ = ["main"]
 
@@ -30,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--embeddings", default="Q8_0", help="quantization of the vocabulary, as gguf names it")
+    parser.add_argument("--embeddings", default=WORDS.name, help="quantization of the vocabulary, as in training")
     parser.add_argument("--layers", default="Q8_0", help="quantization of the layers' matrices")
     arguments = parser.parse_args()
     embeddings, layers = (gguf.GGMLQuantizationType[name] for name in (arguments.embeddings, arguments.layers))

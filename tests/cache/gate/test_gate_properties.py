@@ -35,6 +35,26 @@ def test_the_comparison_is_symmetric_and_never_fails(one: str, other: str) -> No
     assert 0 <= found.order <= 1
 
 
+SAID = {
+    *(f"The {what} differ" for what in ("numbers", "operators", "units", "dates", "names")),
+    *("They are about different things", "They ask for different things", "They are opposites"),
+    *(
+        "They have changed places",
+        "The direction differs",
+        "Only one of them is negated",
+        "Only one of them is limited",
+    ),
+}
+
+
+@settings(deadline=None)
+@given(QUESTIONS, QUESTIONS)
+def test_a_reason_quotes_behind_its_colon(one: str, other: str) -> None:
+    """Protects users of a shared cache: what is in front of the colon, which all of them may read, quotes nobody."""
+    reason = refusal(one, other)
+    assert reason is None or reason.partition(": ")[0] in SAID
+
+
 @settings(deadline=None)
 @given(QUESTIONS)
 def test_a_question_never_refuses_itself(question: str) -> None:
